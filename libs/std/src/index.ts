@@ -1,0 +1,4 @@
+export * from './bytes.ts';
+export * from './error.ts';
+export * from './ports.ts';
+export * from './random.ts';
