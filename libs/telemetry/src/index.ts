@@ -1,0 +1,13 @@
+export * from './errors.ts';
+export { createLogger, LOG_LEVELS, type LoggerOptions, type LogLevel, parseLogLevel } from './logger.ts';
+export { counter, histogram, type Instrument, type Measure } from './metrics.ts';
+export { REDACTED_NAMES, redact } from './redact.ts';
+export {
+  type AttributeMap,
+  extractTrace,
+  injectTrace,
+  type SpanOptions,
+  type SpanRole,
+  traceIds,
+  withSpan,
+} from './tracing.ts';
