@@ -112,6 +112,11 @@ export const STD = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Correct the named field and send the request again.',
   },
+  NOT_CANONICAL: {
+    code: 'LETHE-1003',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Pass on the bytes exactly as they were issued; write values with canonicalJson.',
+  },
   INTERNAL: {
     code: 'LETHE-1002',
     status: 'INTERNAL',

@@ -1,4 +1,5 @@
 export * from './bytes.ts';
+export * from './canonical-json.ts';
 export * from './error.ts';
 export * from './ports.ts';
 export * from './random.ts';
