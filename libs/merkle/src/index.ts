@@ -1,0 +1,5 @@
+export * from './errors.ts';
+export * from './hash.ts';
+export * from './log.ts';
+export * from './sorted.ts';
+export * from './verify.ts';
