@@ -19,3 +19,6 @@ export * as vault from '../gen/lethe/vault/v1/vault.ts';
 export * from './access.ts';
 export * from './catalogue.ts';
 export * from './names.ts';
+
+/** File with the descriptors of every proto, for reflection. */
+export const DESCRIPTOR_SET = new URL('../gen/descriptor-set.binpb', import.meta.url);

@@ -89,6 +89,11 @@ export function declaredErrors(): readonly { reason: string; spec: ErrorSpec }[]
   return [...registry.values()].sort((a, b) => (a.spec.code < b.spec.code ? -1 : 1));
 }
 
+/** True for text that has the form of an error code. */
+export function isErrorCode(text: string | undefined): text is ErrorSpec['code'] {
+  return text !== undefined && /^LETHE-\d{4}$/.test(text);
+}
+
 /** True for a `LetheError` of that kind. */
 export function isError(error: unknown, kind: { readonly spec: ErrorSpec }): error is LetheError {
   return error instanceof LetheError && error.code === kind.spec.code;
