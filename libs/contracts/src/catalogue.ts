@@ -1,55 +1,55 @@
 import * as events from '../gen/lethe/events/v1/events.ts';
 
+/** One event type: its name, the kind of aggregate it belongs to, the schema of its payload. */
+const event = <const Type extends string, const Aggregate extends string, Codec>(
+  type: Type,
+  aggregate: Aggregate,
+  codec: Codec,
+) => Object.freeze({ type, aggregate, codec });
+
 /**
- * Every event type of the platform: which kind of aggregate it belongs to and the schema of its payload. A type that is not
- * listed does not exist: a consumer that meets one stops.
+ * Every event type of the platform. A type that is not listed does not exist: a consumer that meets one stops.
  *
  * To add one: a message in `protos/lethe/events/v1/events.proto` with the type in its comment, `npm run generate`, one line
  * here, and a recorded example under `test/golden`.
  */
-export const CATALOGUE = {
-  'dataset.created': { aggregate: 'dataset', codec: events.DatasetCreated },
-  'dataset.root.committed': { aggregate: 'dataset', codec: events.DatasetRootCommitted },
-  'hash.function.created': { aggregate: 'hash-function', codec: events.HashFunctionCreated },
-  'hash.update.requested': { aggregate: 'hash-function', codec: events.HashUpdateRequested },
-  'hash.function.promoted': { aggregate: 'hash-function', codec: events.HashFunctionPromoted },
-  'hash.function.failed': { aggregate: 'hash-function', codec: events.HashFunctionFailed },
-  'training.requested': { aggregate: 'training-run', codec: events.TrainingRequested },
-  'privacy.spent': { aggregate: 'training-run', codec: events.PrivacySpent },
-  'model.trained': { aggregate: 'training-run', codec: events.ModelTrained },
-  'training.failed': { aggregate: 'training-run', codec: events.TrainingFailed },
-  'federation.created': { aggregate: 'federation', codec: events.FederationCreated },
-  'party.joined': { aggregate: 'federation', codec: events.PartyJoined },
-  'federation.trained': { aggregate: 'federation', codec: events.FederationTrained },
-  'federation.failed': { aggregate: 'federation', codec: events.FederationFailed },
-  'audit.created': { aggregate: 'audit', codec: events.AuditCreated },
-  'audit.registered': { aggregate: 'audit', codec: events.AuditRegistered },
-  'audit.cohort.released': { aggregate: 'audit', codec: events.AuditCohortReleased },
-  'audit.completed': { aggregate: 'audit', codec: events.AuditCompleted },
-  'vault.contained': { aggregate: 'vault-erasure', codec: events.OwnerContained },
-  'hash.contained': { aggregate: 'hash-erasure', codec: events.OwnerContained },
-  'learning.contained': { aggregate: 'learning-erasure', codec: events.OwnerContained },
-  'federation.contained': { aggregate: 'federation-erasure', codec: events.OwnerContained },
-  'audit.contained': { aggregate: 'audit-erasure', codec: events.OwnerContained },
-  'hash.erased': { aggregate: 'hash-erasure', codec: events.OwnerErased },
-  'model.unlearned': { aggregate: 'learning-erasure', codec: events.OwnerErased },
-  'federation.erased': { aggregate: 'federation-erasure', codec: events.OwnerErased },
-  'subject.key.destroyed': { aggregate: 'vault-erasure', codec: events.SubjectKeyDestroyed },
-  'erasure.requested': { aggregate: 'erasure', codec: events.ErasureRequested },
-  'erasure.contained': { aggregate: 'erasure', codec: events.ErasureContained },
-  'erasure.started': { aggregate: 'erasure', codec: events.ErasureStarted },
-  'erasure.owners.confirmed': { aggregate: 'erasure', codec: events.ErasureOwnersConfirmed },
-  'erasure.erased': { aggregate: 'erasure', codec: events.ErasureErased },
-  'erasure.certified': { aggregate: 'erasure', codec: events.ErasureCertified },
-  'erasure.partial': { aggregate: 'erasure', codec: events.ErasurePartial },
-  'erasure.failed': { aggregate: 'erasure', codec: events.ErasureFailed },
-  'log.appended': { aggregate: 'log', codec: events.LogAppended },
-} as const;
+export const EVENT = Object.freeze({
+  datasetCreated: event('dataset.created', 'dataset', events.DatasetCreated),
+  datasetRootCommitted: event('dataset.root.committed', 'dataset', events.DatasetRootCommitted),
+  hashFunctionCreated: event('hash.function.created', 'hash-function', events.HashFunctionCreated),
+  hashUpdateRequested: event('hash.update.requested', 'hash-function', events.HashUpdateRequested),
+  hashFunctionPromoted: event('hash.function.promoted', 'hash-function', events.HashFunctionPromoted),
+  hashFunctionFailed: event('hash.function.failed', 'hash-function', events.HashFunctionFailed),
+  trainingRequested: event('training.requested', 'training-run', events.TrainingRequested),
+  privacySpent: event('privacy.spent', 'training-run', events.PrivacySpent),
+  modelTrained: event('model.trained', 'training-run', events.ModelTrained),
+  trainingFailed: event('training.failed', 'training-run', events.TrainingFailed),
+  federationCreated: event('federation.created', 'federation', events.FederationCreated),
+  partyJoined: event('party.joined', 'federation', events.PartyJoined),
+  federationTrained: event('federation.trained', 'federation', events.FederationTrained),
+  federationFailed: event('federation.failed', 'federation', events.FederationFailed),
+  auditCreated: event('audit.created', 'audit', events.AuditCreated),
+  auditRegistered: event('audit.registered', 'audit', events.AuditRegistered),
+  auditCohortReleased: event('audit.cohort.released', 'audit', events.AuditCohortReleased),
+  auditCompleted: event('audit.completed', 'audit', events.AuditCompleted),
+  vaultContained: event('vault.contained', 'vault-erasure', events.OwnerContained),
+  hashContained: event('hash.contained', 'hash-erasure', events.OwnerContained),
+  learningContained: event('learning.contained', 'learning-erasure', events.OwnerContained),
+  federationContained: event('federation.contained', 'federation-erasure', events.OwnerContained),
+  auditContained: event('audit.contained', 'audit-erasure', events.OwnerContained),
+  hashErased: event('hash.erased', 'hash-erasure', events.OwnerErased),
+  modelUnlearned: event('model.unlearned', 'learning-erasure', events.OwnerErased),
+  federationErased: event('federation.erased', 'federation-erasure', events.OwnerErased),
+  subjectKeyDestroyed: event('subject.key.destroyed', 'vault-erasure', events.SubjectKeyDestroyed),
+  erasureRequested: event('erasure.requested', 'erasure', events.ErasureRequested),
+  erasureContained: event('erasure.contained', 'erasure', events.ErasureContained),
+  erasureStarted: event('erasure.started', 'erasure', events.ErasureStarted),
+  erasureOwnersConfirmed: event('erasure.owners.confirmed', 'erasure', events.ErasureOwnersConfirmed),
+  erasureErased: event('erasure.erased', 'erasure', events.ErasureErased),
+  erasureCertified: event('erasure.certified', 'erasure', events.ErasureCertified),
+  erasurePartial: event('erasure.partial', 'erasure', events.ErasurePartial),
+  erasureFailed: event('erasure.failed', 'erasure', events.ErasureFailed),
+  logAppended: event('log.appended', 'log', events.LogAppended),
+});
 
-export type EventType = keyof typeof CATALOGUE;
-
-/** Payload of an event type. */
-export type EventData<T extends EventType> = ReturnType<(typeof CATALOGUE)[T]['codec']['decode']>;
-
-/** An event before it is in an envelope, as aggregates decide on it. */
-export type AnyEvent = { [T in EventType]: { readonly type: T; readonly data: EventData<T> } }[EventType];
+export type EventName = keyof typeof EVENT;
