@@ -76,7 +76,10 @@ export class GraphBuilder {
     if (this.#inputs.some((known) => known.name === name)) {
       throw GRAPH.NAME_TAKEN(`the graph has two inputs named ${name}`, { details: { name } });
     }
-    const value = this.#add({ op: role, inputs: [], attributes: {}, shape, dtype, name }, { kind: 'input', role });
+    const value = this.#add(
+      { op: role, inputs: [], attributes: {}, shape, dtype, name },
+      { kind: 'input', role },
+    );
     this.#inputs.push(value);
     return value;
   }
@@ -143,10 +146,7 @@ export class GraphBuilder {
     this.#outputs.set(name, value);
   }
 
-  /**
-   * The ONNX model of the declared outputs. Nodes that no output needs are left out; so are inputs, except that
-   * every input stays in the signature when `keepInputs` names it.
-   */
+  /** The ONNX model of the declared outputs. Nodes and inputs that no output needs are left out. */
   build(): Model {
     const needed = ancestors([...this.#outputs.values()], (value) =>
       value.source.kind === 'composite' ? [value.source.body] : value.inputs,

@@ -10,12 +10,14 @@ export const GRAPH = defineErrors({
   DTYPE_DISAGREES: {
     code: 'LETHE-3021',
     status: 'INVALID_ARGUMENT',
-    remedy: 'Give operands of one dtype; labels are int64, masks and everything that is differentiated are floats.',
+    remedy:
+      'Give operands of one dtype; labels are int64, masks and everything that is differentiated are floats.',
   },
   NO_GRADIENT: {
     code: 'LETHE-3022',
     status: 'INVALID_ARGUMENT',
-    remedy: 'Build the loss from operations that have a gradient; the reason in the message says why this one has none.',
+    remedy:
+      'Build the loss from operations that have a gradient; the reason in the message says why this one has none.',
   },
   UNREACHABLE: {
     code: 'LETHE-3023',
@@ -25,7 +27,8 @@ export const GRAPH = defineErrors({
   NO_PER_EXAMPLE_RULE: {
     code: 'LETHE-3024',
     status: 'INVALID_ARGUMENT',
-    remedy: 'Use layers that treat each example on its own, or train this model without per-subject clipping.',
+    remedy:
+      'Use layers that treat each example on its own, or train this model without per-subject clipping.',
   },
   NAME_TAKEN: {
     code: 'LETHE-3025',

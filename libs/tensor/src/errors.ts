@@ -10,6 +10,7 @@ export const TENSOR = defineErrors({
   DTYPE_MISMATCH: {
     code: 'LETHE-3001',
     status: 'INVALID_ARGUMENT',
-    remedy: 'Give the typed array that belongs to the dtype: Float32Array, Float64Array, BigInt64Array or Uint8Array.',
+    remedy:
+      'Give the typed array that belongs to the dtype: Float32Array, Float64Array, BigInt64Array or Uint8Array.',
   },
 });

@@ -1,0 +1,81 @@
+import { shapeText } from '@lethe/tensor';
+import type { Value } from './builder.ts';
+import { GRAPH } from './errors.ts';
+import {
+  add,
+  div,
+  equal,
+  greaterOrEqual,
+  logSoftmax,
+  mul,
+  neg,
+  reduceMean,
+  reduceSum,
+  reduceSumSquare,
+  reshape,
+  sqrt,
+  sub,
+  where,
+} from './ops.ts';
+
+/** Functions composed of operators. Those with a rule of their own are composites; the others are differentiated through. */
+
+export const square = (x: Value): Value => mul(x, x);
+
+/** True where the column is the row's label. @param labels int64 [n] @returns bool [n, classes] */
+export function labelled(labels: Value, classes: number): Value {
+  const columns = labels.graph.constant(
+    'int64',
+    [1, classes],
+    BigInt64Array.from({ length: classes }, (_, column) => BigInt(column)),
+  );
+  return equal(reshape(labels, [labels.shape[0]!, 1]), columns);
+}
+
+/**
+ * Cross-entropy of softmax(logits) against class labels, one value an example: `logsumexp(z_i) - z_i[label_i]`.
+ * Weights and masks are applied by multiplying the result.
+ * @param logits [n, classes] @param labels int64 [n], 0 <= label < classes (a label outside gives loss 0 and a wrong gradient;
+ * the runtime refuses it before the graph sees it) @returns [n]
+ */
+export function softmaxCrossEntropy(logits: Value, labels: Value): Value {
+  const [n, classes] = logits.shape;
+  if (logits.shape.length !== 2 || labels.shape.length !== 1 || labels.shape[0] !== n) {
+    throw GRAPH.SHAPE_DISAGREES(
+      `softmaxCrossEntropy cannot take ${shapeText(logits.shape)} and ${shapeText(labels.shape)}`,
+    );
+  }
+  if (labels.dtype !== 'int64') throw GRAPH.DTYPE_DISAGREES(`labels are ${labels.dtype}, not int64`);
+  const chosen = where(labelled(labels, classes!), logSoftmax(logits), 0);
+  return logits.graph.composite('softmaxCrossEntropy', [logits, labels], neg(reduceSum(chosen, [1])));
+}
+
+/** +1 where x >= 0, else -1: never 0, unlike Sign. The gradient passes unchanged (straight-through, HashVFL). */
+export function signStraightThrough(x: Value): Value {
+  const one = x.graph.number(1, x.dtype);
+  return x.graph.composite('signStraightThrough', [x], where(greaterOrEqual(x, 0), one, -1));
+}
+
+/**
+ * Batch normalisation without scale and shift: `(x - mean) / sqrt(variance + epsilon)` over the batch, biased variance.
+ * It mixes the examples of a batch, so it has no per-example norms (the reductions over the first axis refuse them).
+ * @param x [n, d] @returns normalized [n, d], mean and variance [1, d]
+ */
+export function batchNormalize(
+  x: Value,
+  epsilon = 1e-5,
+): { readonly normalized: Value; readonly mean: Value; readonly variance: Value } {
+  const mean = reduceMean(x, [0], true);
+  const centred = sub(x, mean);
+  const variance = reduceMean(square(centred), [0], true);
+  return { normalized: div(centred, sqrt(add(variance, epsilon))), mean, variance };
+}
+
+/** Row-wise inner products. @param a [n, d] @param b [n, d] or [1, d] @returns [n] */
+export const innerProduct = (a: Value, b: Value): Value => reduceSum(mul(a, b), [1]);
+
+/** Row-wise cosine of the angle between a and b. @param epsilon added to the product of the squared norms @returns [n] */
+export function cosineSimilarity(a: Value, b: Value, epsilon = 1e-12): Value {
+  const norms = mul(reduceSumSquare(a, [1]), reduceSumSquare(b, [1]));
+  return div(innerProduct(a, b), sqrt(add(norms, epsilon)));
+}

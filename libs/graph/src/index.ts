@@ -1,0 +1,10 @@
+export { GraphBuilder, type InputRole, type Model, type Value } from './builder.ts';
+export { cotangents, gradients } from './differentiate.ts';
+export { GRAPH } from './errors.ts';
+export * from './functions.ts';
+export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
+export type { OnnxPort } from './onnx.ts';
+export * from './ops.ts';
+export { type ClippedSum, type ClippingOptions, clippedGradientSum } from './per-example.ts';
+export type { GhostNorm, None, ParametrisedUse, Rule } from './rules/rule.ts';
+export { RULES } from './rules/table.ts';

@@ -1,0 +1,84 @@
+import type { Value } from '../builder.ts';
+import { expand, matmul, mul, reduceSum, reshape, softmax, sub, transpose } from '../ops.ts';
+import { sumTo } from './elementwise.ts';
+import type { Mixes, Vjp } from './rule.ts';
+
+/** Rules of operations that move, reduce or multiply axes. */
+
+/** Axes of a reduction, from its second input. */
+const axesOf = (node: Value): readonly number[] => {
+  const { source } = node.inputs[1]!;
+  return source.kind === 'constant' ? Array.from(source.tensor.data as BigInt64Array, Number) : [];
+};
+
+/** Puts reduced axes back with size 1 and repeats along them. */
+function restore(node: Value, g: Value): Value {
+  const { shape } = node.inputs[0]!;
+  const axes = axesOf(node);
+  return expand(
+    reshape(
+      g,
+      shape.map((size, axis) => (axes.includes(axis) ? 1 : size)),
+    ),
+    shape,
+  );
+}
+
+const count = (node: Value): number =>
+  axesOf(node).reduce((product, axis) => product * node.inputs[0]!.shape[axis]!, 1);
+
+export const reduceSum_: Vjp = (node, g) => [restore(node, g), undefined];
+export const reduceMean_: Vjp = (node, g) => [mul(restore(node, g), 1 / count(node)), undefined];
+export const reduceSumSquare_: Vjp = (node, g) => [mul(restore(node, g), mul(node.inputs[0]!, 2)), undefined];
+
+export const reduceMixes: Mixes = (node) =>
+  axesOf(node).includes(0) ? 'reduces over the examples of the batch' : undefined;
+
+export const reshape_: Vjp = (node, g) => [reshape(g, node.inputs[0]!.shape), undefined];
+
+/** Row-major order keeps a subject's elements together as long as the first axis counts subjects or their rows. */
+export const reshapeMixes: Mixes = (node, _depends, subjects) =>
+  node.inputs[0]!.shape[0]! % subjects === 0 && node.shape[0]! % subjects === 0
+    ? undefined
+    : 'its first axis does not count subjects or their rows';
+
+export const expand_: Vjp = (node, g) => [sumTo(g, node.inputs[0]!.shape), undefined];
+
+export const transpose_: Vjp = (_node, g) => [transpose(g)];
+export const transposeMixes: Mixes = (node) =>
+  node.shape.length === 2 ? 'moves the example axis' : undefined;
+
+export const matmul_: Vjp = (node, g) => {
+  const [a, b] = node.inputs as [Value, Value];
+  const flag = (name: string): boolean => {
+    const attribute = node.attributes[name];
+    return attribute !== undefined && 'int' in attribute && attribute.int === 1;
+  };
+  const transA = flag('transA');
+  const transB = flag('transB');
+  return [
+    transA ? matmul(b, g, { transA: transB, transB: true }) : matmul(g, b, { transB: !transB }),
+    transB ? matmul(g, a, { transA: true, transB: transA }) : matmul(a, g, { transA: !transA }),
+  ];
+};
+
+export const matmulMixes: Mixes = (node, [, right]) => {
+  if (node.shape.length === 3) return undefined;
+  const { transA } = node.attributes;
+  const moved = transA !== undefined && 'int' in transA && transA.int === 1;
+  return moved || right ? 'multiplies examples with each other' : undefined;
+};
+
+/** d softmax: y (g - sum(g y)), over the last axis. */
+export const softmax_: Vjp = (y, g) => {
+  const along = [y.shape.length - 1];
+  return [mul(y, sub(g, reduceSum(mul(g, y), along, true)))];
+};
+
+export const logSoftmax_: Vjp = (node, g) => {
+  const along = [node.shape.length - 1];
+  return [sub(g, mul(softmax(node.inputs[0]!), reduceSum(g, along, true)))];
+};
+
+export const lastAxisMixes: Mixes = (node) =>
+  node.shape.length < 2 ? 'normalises over the example axis' : undefined;

@@ -1,0 +1,74 @@
+import * as dense from './dense.ts';
+import * as elementwise from './elementwise.ts';
+import * as loss from './loss.ts';
+import { type Mixes, type None, none, type Rule, type Vjp } from './rule.ts';
+import * as structure from './structure.ts';
+
+/**
+ * Every rule of differentiation, one row an operation. "No rule" is a decision with a reason, never an omission: an operation
+ * without a row cannot be built into a gradient, and the oracle test of @lethe/runtime fails when a row has no case there.
+ */
+
+const NO_PARAMETERS = none(
+  'it has no parameters of its own; parameters reach an example through dense layers',
+);
+
+/** An operation without parameters. */
+const plain = (vjp: Vjp | None, mixes: Mixes): Rule => ({
+  vjp,
+  ghostNorm: NO_PARAMETERS,
+  clippedSum: NO_PARAMETERS,
+  mixes,
+});
+
+const leaf = plain(
+  none('it is an input of the graph: its cotangent is the gradient itself'),
+  () => undefined,
+);
+const comparison = plain(none('a comparison is constant almost everywhere'), elementwise.elementwiseMixes);
+
+export const RULES: Readonly<Record<string, Rule>> = {
+  examples: leaf,
+  parameter: leaf,
+  shared: leaf,
+  constant: leaf,
+
+  dense: { vjp: dense.vjp, ghostNorm: dense.ghostNorm, clippedSum: dense.clippedSum, mixes: dense.mixes },
+
+  add: plain(elementwise.add, elementwise.elementwiseMixes),
+  sub: plain(elementwise.sub_, elementwise.elementwiseMixes),
+  mul: plain(elementwise.mul_, elementwise.elementwiseMixes),
+  div: plain(elementwise.div_, elementwise.elementwiseMixes),
+  neg: plain(elementwise.negated, elementwise.elementwiseMixes),
+  sqrt: plain(elementwise.sqrt, elementwise.elementwiseMixes),
+  exp: plain(elementwise.exp, elementwise.elementwiseMixes),
+  log: plain(elementwise.log, elementwise.elementwiseMixes),
+  relu: plain(elementwise.relu, elementwise.elementwiseMixes),
+  tanh: plain(elementwise.tanh, elementwise.elementwiseMixes),
+  sigmoid: plain(elementwise.sigmoid, elementwise.elementwiseMixes),
+  where: plain(elementwise.chosen, elementwise.elementwiseMixes),
+
+  reduceSum: plain(structure.reduceSum_, structure.reduceMixes),
+  reduceMean: plain(structure.reduceMean_, structure.reduceMixes),
+  reduceSumSquare: plain(structure.reduceSumSquare_, structure.reduceMixes),
+  reshape: plain(structure.reshape_, structure.reshapeMixes),
+  expand: plain(structure.expand_, elementwise.elementwiseMixes),
+  transpose: plain(structure.transpose_, structure.transposeMixes),
+  matmul: plain(structure.matmul_, structure.matmulMixes),
+  softmax: plain(structure.softmax_, structure.lastAxisMixes),
+  logSoftmax: plain(structure.logSoftmax_, structure.lastAxisMixes),
+
+  softmaxCrossEntropy: plain(loss.softmaxCrossEntropy, () => undefined),
+  signStraightThrough: plain(elementwise.identity, elementwise.elementwiseMixes),
+
+  less: comparison,
+  greater: comparison,
+  greaterOrEqual: comparison,
+  equal: comparison,
+  minimum: plain(
+    none('it is used on clip factors only, which are not differentiated'),
+    elementwise.elementwiseMixes,
+  ),
+  cast: plain(none('a change of dtype is used on conditions only'), elementwise.elementwiseMixes),
+  stopGradient: plain(() => [undefined], elementwise.elementwiseMixes),
+};

@@ -1,0 +1,5 @@
+export * from './errors.ts';
+export * from './fingerprint.ts';
+export * from './predictor.ts';
+export * from './session.ts';
+export * from './train-step.ts';
