@@ -1,0 +1,64 @@
+import type { Lethe } from '@lethe/client';
+import { type events, resourceName } from '@lethe/contracts';
+import { type Bus, ObjectStore } from '@lethe/events';
+import { hex, type RandomSource, sha256, utf8 } from '@lethe/std';
+import { open, seal } from '@lethe/store';
+
+/**
+ * Artefacts that are derived from persons: sealed under a key of their own from the vault, stored under the SHA-256 of the
+ * sealed bytes. Destroying the key makes every copy of the bytes unreadable, wherever it is; deleting the object
+ * overwrites the ones that we know.
+ */
+export class SealedArtefacts {
+  readonly #objects: ObjectStore;
+  readonly #vault: Lethe['vault'];
+  readonly #random: RandomSource;
+
+  constructor(deps: { readonly bus: Bus; readonly peers: Lethe; readonly random: RandomSource }) {
+    this.#objects = new ObjectStore(deps.bus);
+    this.#vault = deps.peers.vault;
+    this.#random = deps.random;
+  }
+
+  /** @param kind lower-case word that says what it is, becomes part of the key's id */
+  async put(tenant: string, kind: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
+    const keyId = `${kind}-${hex(this.#random.bytes(12))}`;
+    const { key } = await this.#vault.createArtefactKey({ parent: resourceName('tenant', tenant), keyId });
+    const sealed = seal(key, bytes, artefactContext(tenant, keyId), this.#random);
+    const object = await this.#objects.put(tenant, sealed);
+    return { object, keyId, digest: hex(sha256(bytes)), sizeBytes: BigInt(bytes.length) };
+  }
+
+  /** @throws LetheError when the key has been destroyed or the object is gone */
+  async get(tenant: string, ref: events.ArtefactRef): Promise<Uint8Array> {
+    const { key } = await this.#vault.getArtefactKey({
+      parent: resourceName('tenant', tenant),
+      keyId: ref.keyId,
+    });
+    return open(key, await this.#objects.get(tenant, ref.object), artefactContext(tenant, ref.keyId));
+  }
+
+  /** Stores bytes that carry nobody, in the clear. */
+  async putPublic(tenant: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
+    const object = await this.#objects.put(tenant, bytes);
+    return { object, keyId: '', digest: object, sizeBytes: BigInt(bytes.length) };
+  }
+
+  async getPublic(tenant: string, ref: Pick<events.ArtefactRef, 'object'>): Promise<Uint8Array> {
+    return await this.#objects.get(tenant, ref.object);
+  }
+
+  /** Keys first, then bytes: after the first line nobody can read them. Idempotent. */
+  async destroy(tenant: string, refs: readonly (events.ArtefactRef | undefined)[]): Promise<void> {
+    const present = refs.filter((ref) => ref !== undefined);
+    if (present.length === 0) return;
+    const keyIds = present.map((ref) => ref.keyId).filter((keyId) => keyId !== '');
+    if (keyIds.length > 0)
+      await this.#vault.destroyArtefactKeys({ parent: resourceName('tenant', tenant), keyIds });
+    for (const ref of present) await this.#objects.delete(tenant, ref.object);
+  }
+}
+
+/** Additional authenticated data: a sealed artefact opens in its own tenant and under its own key only. */
+export const artefactContext = (tenant: string, keyId: string): Uint8Array =>
+  utf8(`lethe-artefact-v1|${tenant}|${keyId}`);
