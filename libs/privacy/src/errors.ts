@@ -1,0 +1,38 @@
+import { defineErrors } from '@lethe/std';
+
+/** LETHE-33xx: refusals of the privacy library. */
+export const PRIVACY = defineErrors({
+  INVALID_MECHANISM: {
+    code: 'LETHE-3301',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Correct the named field of the mechanism; nothing was sampled and nothing was charged.',
+  },
+  EPSILON_OUT_OF_REACH: {
+    code: 'LETHE-3302',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Ask for a larger epsilon or delta, fewer steps or a smaller sampling probability.',
+  },
+  SEEDED_SOURCE: {
+    code: 'LETHE-3303',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Use the secure source, or start the run in research mode, which is recorded and not for release.',
+  },
+  BUDGET_EXHAUSTED: {
+    code: 'LETHE-3304',
+    status: 'RESOURCE_EXHAUSTED',
+    remedy:
+      'The planned steps are charged. Publish the model as it is, or plan a new run with a budget of its own.',
+  },
+  SENSITIVITY_UNKNOWN: {
+    code: 'LETHE-3305',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'The clipped sum is not finite or does not match the mechanism: check the clipping graph; nothing was released.',
+  },
+  LEDGER_MISMATCH: {
+    code: 'LETHE-3306',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Use the ledger that was opened for this mechanism; a changed plan needs a ledger of its own.',
+  },
+});

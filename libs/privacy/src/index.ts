@@ -1,0 +1,38 @@
+export {
+  ACCOUNTANT_VERSION,
+  type AccountedMechanism,
+  calibrateNoiseMultiplier,
+  epsilonUpper,
+} from './accountants/epsilon.ts';
+export { pldEpsilonUpper } from './accountants/pld.ts';
+export { RDP_ORDERS, rdpEpsilonUpper, rdpOfStep } from './accountants/rdp.ts';
+export { BoundedSum, type ClippedStep } from './clipping/bounded-sum.ts';
+export {
+  type ClippedGraphSpec,
+  clippedGradientGraph,
+  type GraphRun,
+  graphClippedStep,
+  type Parameters,
+  type SubjectRows,
+} from './clipping/clipped-graph.ts';
+export { PRIVACY } from './errors.ts';
+export {
+  chargeReservation,
+  epsilonSpent,
+  openLedger,
+  type PrivacyLedger,
+  reserveSteps,
+  type StepReservation,
+} from './ledger.ts';
+export {
+  dyadicProbability,
+  type ExecutionOptions,
+  type MechanismSpec,
+  mechanismHash,
+  mechanismSpec,
+} from './mechanism.ts';
+export { addGaussianNoise, GaussianStream, type NoisySum } from './noise/gaussian.ts';
+export { PrivacyRandomness, type RunMode } from './randomness.ts';
+export { samplePoisson } from './sampling/poisson.ts';
+export { type DpSgdRun, dpSgdStep, type GradientUpdate } from './step/dp-sgd.ts';
+export { heavyBall } from './step/momentum.ts';
