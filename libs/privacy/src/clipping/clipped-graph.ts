@@ -38,7 +38,7 @@ export function clippedGradientGraph({ model, subjectsPerChunk, rowsPerSubject }
   const { logits, parameters } = mlp(reshape(x, [rows, features]), model);
   const losses = mul(softmaxCrossEntropy(logits, labels), mask);
   const { sums } = clippedGradientSum(losses, parameters, { subjects: subjectsPerChunk, l2ClipNorm });
-  sums.forEach((sum, i) => graph.output(`${parameters[i]!.name}.clippedSum`, sum));
+  for (const [i, sum] of sums.entries()) graph.output(`${parameters[i]!.name}.clippedSum`, sum);
   return graph.build();
 }
 
