@@ -40,6 +40,7 @@ export const EVENT = Object.freeze({
   hashErased: event('hash.erased', 'hash-erasure', events.OwnerErased),
   modelUnlearned: event('model.unlearned', 'learning-erasure', events.OwnerErased),
   federationErased: event('federation.erased', 'federation-erasure', events.OwnerErased),
+  subjectErasurePlanned: event('subject.erasure.planned', 'vault-erasure', events.SubjectErasurePlanned),
   subjectKeyDestroyed: event('subject.key.destroyed', 'vault-erasure', events.SubjectKeyDestroyed),
   erasureRequested: event('erasure.requested', 'erasure', events.ErasureRequested),
   erasureContained: event('erasure.contained', 'erasure', events.ErasureContained),

@@ -259,16 +259,21 @@ export interface ErasureOwnersConfirmed {
   missingOwners: string[];
 }
 
+/** subject.erasure.planned, on vault-erasure/{erasure}: what will be destroyed is fixed; a crash from here on resumes with the same list. */
+export interface SubjectErasurePlanned {
+  erasure: string;
+  /** Sealed: positions to overwrite, keys to destroy, needles to scan for, proofs of inclusion. Dies with the scan. */
+  plan: ArtefactRef | undefined;
+}
+
 /** subject.key.destroyed, on vault-erasure/{erasure}: keys destroyed, messages securely deleted, stores scanned, roots recommitted. */
 export interface SubjectKeyDestroyed {
   erasure: string;
-  claim:
-    | ArtefactClaim
-    | undefined;
+  /** One claim per dataset. */
+  claims: ArtefactClaim[];
   /** Canonical JSON evidence for the certificate: dataset roots and proofs, key receipt, scan. */
   evidence: ArtefactRef | undefined;
   residualBytes: bigint;
-  claims: ArtefactClaim[];
 }
 
 /** erasure.erased, on erasure/{erasure}: every part has confirmed; the audit may look. */
@@ -2813,8 +2818,77 @@ export const ErasureOwnersConfirmed: MessageFns<ErasureOwnersConfirmed> = {
   },
 };
 
+function createBaseSubjectErasurePlanned(): SubjectErasurePlanned {
+  return { erasure: "", plan: undefined };
+}
+
+export const SubjectErasurePlanned: MessageFns<SubjectErasurePlanned> = {
+  encode(message: SubjectErasurePlanned, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.erasure !== "") {
+      writer.uint32(10).string(message.erasure);
+    }
+    if (message.plan !== undefined) {
+      ArtefactRef.encode(message.plan, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubjectErasurePlanned {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubjectErasurePlanned();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.erasure = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.plan = ArtefactRef.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubjectErasurePlanned>): SubjectErasurePlanned {
+    return SubjectErasurePlanned.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubjectErasurePlanned>): SubjectErasurePlanned {
+    const message = createBaseSubjectErasurePlanned();
+    message.erasure = object.erasure ?? "";
+    message.plan = (object.plan !== undefined && object.plan !== null)
+      ? ArtefactRef.fromPartial(object.plan)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseSubjectKeyDestroyed(): SubjectKeyDestroyed {
-  return { erasure: "", claim: undefined, evidence: undefined, residualBytes: 0n, claims: [] };
+  return { erasure: "", claims: [], evidence: undefined, residualBytes: 0n };
 }
 
 export const SubjectKeyDestroyed: MessageFns<SubjectKeyDestroyed> = {
@@ -2822,8 +2896,8 @@ export const SubjectKeyDestroyed: MessageFns<SubjectKeyDestroyed> = {
     if (message.erasure !== "") {
       writer.uint32(10).string(message.erasure);
     }
-    if (message.claim !== undefined) {
-      ArtefactClaim.encode(message.claim, writer.uint32(18).fork()).join();
+    for (const v of message.claims) {
+      ArtefactClaim.encode(v!, writer.uint32(18).fork()).join();
     }
     if (message.evidence !== undefined) {
       ArtefactRef.encode(message.evidence, writer.uint32(26).fork()).join();
@@ -2833,9 +2907,6 @@ export const SubjectKeyDestroyed: MessageFns<SubjectKeyDestroyed> = {
         throw new globalThis.Error("value provided for field message.residualBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.residualBytes);
-    }
-    for (const v of message.claims) {
-      ArtefactClaim.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2866,7 +2937,7 @@ export const SubjectKeyDestroyed: MessageFns<SubjectKeyDestroyed> = {
               break;
             }
 
-            message.claim = ArtefactClaim.decode(reader, reader.uint32());
+            message.claims.push(ArtefactClaim.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -2883,14 +2954,6 @@ export const SubjectKeyDestroyed: MessageFns<SubjectKeyDestroyed> = {
             }
 
             message.residualBytes = reader.uint64() as bigint;
-            continue;
-          }
-          case 5: {
-            if (tag !== 42) {
-              break;
-            }
-
-            message.claims.push(ArtefactClaim.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -2911,16 +2974,13 @@ export const SubjectKeyDestroyed: MessageFns<SubjectKeyDestroyed> = {
   fromPartial(object: DeepPartial<SubjectKeyDestroyed>): SubjectKeyDestroyed {
     const message = createBaseSubjectKeyDestroyed();
     message.erasure = object.erasure ?? "";
-    message.claim = (object.claim !== undefined && object.claim !== null)
-      ? ArtefactClaim.fromPartial(object.claim)
-      : undefined;
+    message.claims = object.claims?.map((e) => ArtefactClaim.fromPartial(e)) || [];
     message.evidence = (object.evidence !== undefined && object.evidence !== null)
       ? ArtefactRef.fromPartial(object.evidence)
       : undefined;
     message.residualBytes = (object.residualBytes !== undefined && object.residualBytes !== null)
       ? BigInt(object.residualBytes)
       : 0n;
-    message.claims = object.claims?.map((e) => ArtefactClaim.fromPartial(e)) || [];
     return message;
   },
 };

@@ -69,7 +69,7 @@ export interface IngestResponse {
   stored: bigint;
   /** Records that were already there, byte for byte. */
   duplicates: bigint;
-  /** Records of erased subjects: refused, not stored. */
+  /** Records of erased subjects: refused, not stored. A stream of which nothing else is left fails with SUBJECT_ERASED. */
   suppressed: bigint;
 }
 
