@@ -84,7 +84,7 @@ export const EVENTS = defineErrors({
     code: 'LETHE-2020',
     status: 'FAILED_PRECONDITION',
     remedy:
-      'Install nats-server 2.9 or newer (Debian: apt-get install nats-server, macOS: brew install nats-server) or set LETHE_NATS_URL.',
+      'Install nats-server 2.9 or newer (Debian: apt-get install nats-server, and /usr/sbin on PATH; macOS: brew install nats-server) or set LETHE_NATS_URL.',
   },
   SERVER_TOO_OLD: {
     code: 'LETHE-2021',

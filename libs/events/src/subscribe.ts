@@ -18,6 +18,8 @@ import { aggregateFilter, replaySubject, STREAMS, subjectToken } from './subject
 const ATTEMPTS_MAX = 6;
 /** Pause after the n-th failed attempt; the last entry repeats. A dead letter is reached after about 16 s. */
 const RETRY_DELAYS_MS = [100, 400, 1_500, 4_000, 10_000];
+/** Pause of an event that is not this process's to end: its consumer has stopped, or a dead letter has no place. */
+const HOLD_MS = 1_000;
 /** Share of a pause that is random, so that consumers that failed together do not come back together. */
 const JITTER = 0.25;
 
@@ -162,12 +164,12 @@ class EventSubscription implements Subscription {
   async #attempt(message: StoredMessage, delivery: Delivery, attempt: number): Promise<boolean> {
     const type = message.headers[HEADERS.type] ?? '';
     if (this.#failure) {
-      delivery.nak(5_000);
+      delivery.nak(HOLD_MS);
       return false;
     }
     const handler = this.#handlers.get(type);
     if (!handler && !this.#ignored.has(type)) {
-      delivery.nak(5_000);
+      delivery.nak(HOLD_MS);
       this.#fail(type, message);
       return false;
     }
@@ -233,7 +235,7 @@ class EventSubscription implements Subscription {
     } catch (failure) {
       // The reason must be stored before the delivery ends: without a place for it, the event stays.
       this.#logger.error('a dead letter could not be stored', { ...fields, failure });
-      delivery.nak(5_000);
+      delivery.nak(HOLD_MS);
     }
   }
 

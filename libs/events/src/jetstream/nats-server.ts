@@ -36,12 +36,7 @@ export function findNatsServer(options: FindOptions): string {
 }
 
 function onPath(path: string): string | undefined {
-  // Debian installs it to /usr/sbin, which is not on the PATH of ordinary users.
-  const folders = [
-    ...path.split(delimiter).filter((folder) => folder !== ''),
-    '/usr/sbin',
-    '/usr/local/sbin',
-  ];
+  const folders = path.split(delimiter).filter((folder) => folder !== '');
   return folders.map((folder) => join(folder, 'nats-server')).find((file) => existsSync(file));
 }
 
@@ -66,7 +61,8 @@ function install({ environment, announce }: FindOptions): string {
   if (!run(INSTALL.slice(1)) && !(run(['update']) && run(INSTALL.slice(1)))) {
     throw EVENTS.SERVER_MISSING(`${INSTALL.join(' ')} failed`);
   }
-  const binary = onPath(environment.PATH ?? '');
+  // Debian puts it where the PATH of an ordinary user does not look.
+  const binary = onPath([environment.PATH ?? '', '/usr/sbin'].join(delimiter));
   if (!binary) throw EVENTS.SERVER_MISSING('nats-server was installed but is not where it was expected');
   return binary;
 }

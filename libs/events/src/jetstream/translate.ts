@@ -18,7 +18,11 @@ const UNAVAILABLE_STATUS = 503;
 export function isTransient(error: unknown): boolean {
   if (error instanceof LetheError) return false;
   if (error instanceof JetStreamApiError) {
-    return error.apiError().code === UNAVAILABLE_STATUS && !OUT_OF_RESOURCES.includes(error.code);
+    // A full stream also answers 503, but waiting does not empty it.
+    return (
+      error.apiError().code === UNAVAILABLE_STATUS &&
+      ![...OUT_OF_RESOURCES, STORE_FAILED].includes(error.code)
+    );
   }
   return (
     error instanceof errors.TimeoutError ||
