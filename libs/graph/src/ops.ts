@@ -191,6 +191,28 @@ export function matmul(a: Value, b: Value, { transA = false, transB = false }: T
   return operator({ op: 'matmul', type: 'MatMul', inputs, shape });
 }
 
+/** How a product that was built reads its operands. */
+export function transposed(product: Value): Required<Transposed> {
+  const flag = (name: string): boolean => {
+    const attribute = product.attributes[name];
+    return attribute !== undefined && 'int' in attribute && attribute.int === 1;
+  };
+  return { transA: flag('transA'), transB: flag('transB') };
+}
+
+/**
+ * `c + op(a) op(b)`, one Gemm that reads its addend instead of writing the product first.
+ * @param c [n, d], or a shape that broadcasts to it @returns [n, d]
+ */
+export function addProduct(c: Value, a: Value, b: Value, flags: Transposed = {}): Value {
+  const product = matmul(a, b, flags);
+  const shape = broadcast(c.shape, product.shape);
+  if (product.shape.length !== 2 || !shape || !sameShape(shape, product.shape))
+    throw disagree('addProduct', c, a, b);
+  const { attributes } = product;
+  return operator({ op: 'addProduct', type: 'Gemm', inputs: [a, b, c], attributes, shape });
+}
+
 /**
  * A fully connected layer, `x w + b`.
  * @param x [n, p] @param w [p, d] @param b [d], or none @returns [n, d]

@@ -1,4 +1,4 @@
-import { add, div, exp, mul, sqrt, sub, type Value } from '@lethe/graph';
+import { add, div, exp, mul, sqrt, sub, subtractScaled, type Value } from '@lethe/graph';
 import { OPTIM } from './errors.ts';
 
 /**
@@ -42,7 +42,7 @@ const within = (name: string, value: number, low: number, high: number): void =>
 const power = (base: number, exponent: Value): Value => exp(mul(exponent, Math.log(Math.max(base, 1e-30))));
 
 const descend = ({ parameter, learningRate }: UpdateContext, direction: Value): Value =>
-  sub(parameter, mul(direction, learningRate));
+  subtractScaled(parameter, direction, learningRate);
 
 /** p - learningRate g. */
 export function sgd(): Optimizer {

@@ -1,5 +1,5 @@
 import type { Value } from '../builder.ts';
-import { add, matmul, mul, reduceSum, reduceSumSquare, reshape, sqrt } from '../ops.ts';
+import { add, matmul, mul, reduceSum, reshape, sqrt } from '../ops.ts';
 import type { GhostNorm, Mixes, ParametrisedUse, Vjp } from './rule.ts';
 
 /**
@@ -28,7 +28,9 @@ export function ghostNorm({ node, outputGradient, subjects }: ParametrisedUse): 
   const perSubject = n / subjects;
   const terms = perSubject + p + d;
   const withBias = (inner: Value): Value => (b ? add(inner, 1) : inner);
-  const lengths = mul(withBias(reduceSumSquare(x, [1], true)), reduceSumSquare(outputGradient, [1], true));
+  // Not ReduceSumSquare, which takes twice the time of Mul and ReduceSum in ONNX Runtime 1.30.
+  const squaredLength = (rows: Value): Value => reduceSum(mul(rows, rows), [1], true);
+  const lengths = mul(withBias(squaredLength(x)), squaredLength(outputGradient));
   if (perSubject === 1) return { squared: lengths, magnitude: lengths, terms };
   const gram = (rows: Value, width: number): Value => {
     const grouped = reshape(rows, [subjects, perSubject, width]);

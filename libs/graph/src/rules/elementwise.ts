@@ -1,6 +1,6 @@
 import { type Shape, sameShape } from '@lethe/tensor';
 import type { Value } from '../builder.ts';
-import { div, greater, mul, neg, reduceSum, reshape, sub, where } from '../ops.ts';
+import { cast, div, greater, mul, neg, reduceSum, reshape, sub, where } from '../ops.ts';
 import type { Mixes, Vjp } from './rule.ts';
 
 /** Sums a cotangent over the axes along which an operand of that shape was broadcast. */
@@ -27,8 +27,8 @@ export const sub_ = binary((g) => [g, neg(g)]);
 export const mul_ = binary((g, a, b) => [mul(g, b), mul(g, a)]);
 export const div_ = binary((g, _a, b, y) => [div(g, b), neg(div(mul(g, y), b))]);
 
-/** The derivative at 0 is 0. */
-export const relu: Vjp = (y, g) => [where(greater(y, 0), g, 0)];
+/** The derivative at 0 is 0. A product, because ONNX Runtime's Where is half as fast as Cast and Mul. */
+export const relu: Vjp = (y, g) => [mul(cast(greater(y, 0), y.dtype), g)];
 export const tanh: Vjp = (y, g) => [mul(g, sub(1, mul(y, y)))];
 export const sigmoid: Vjp = (y, g) => [mul(g, mul(y, sub(1, y)))];
 export const sqrt: Vjp = (y, g) => [div(mul(g, 0.5), y)];

@@ -1,5 +1,5 @@
 import type { Value } from '../builder.ts';
-import { expand, matmul, mul, reduceSum, reshape, softmax, sub, transpose } from '../ops.ts';
+import { expand, matmul, mul, reduceSum, reshape, softmax, sub, transpose, transposed } from '../ops.ts';
 import { sumTo } from './elementwise.ts';
 import type { Mixes, Vjp } from './rule.ts';
 
@@ -50,23 +50,20 @@ export const transposeMixes: Mixes = (node) =>
 
 export const matmul_: Vjp = (node, g) => {
   const [a, b] = node.inputs as [Value, Value];
-  const flag = (name: string): boolean => {
-    const attribute = node.attributes[name];
-    return attribute !== undefined && 'int' in attribute && attribute.int === 1;
-  };
-  const transA = flag('transA');
-  const transB = flag('transB');
+  const { transA, transB } = transposed(node);
   return [
     transA ? matmul(b, g, { transA: transB, transB: true }) : matmul(g, b, { transB: !transB }),
     transB ? matmul(g, a, { transA: true, transB: transA }) : matmul(a, g, { transA: !transA }),
   ];
 };
 
-export const matmulMixes: Mixes = (node, [, right]) => {
+export const addProduct: Vjp = (node, g) => [...matmul_(node, g), sumTo(g, node.inputs[2]!.shape)];
+
+export const matmulMixes: Mixes = (node, [, right, addend]) => {
   if (node.shape.length === 3) return undefined;
-  const { transA } = node.attributes;
-  const moved = transA !== undefined && 'int' in transA && transA.int === 1;
-  return moved || right ? 'multiplies examples with each other' : undefined;
+  const moved = transposed(node).transA;
+  const aligned = !addend || node.inputs[2]!.shape[0] === node.shape[0];
+  return moved || right || !aligned ? 'multiplies examples with each other' : undefined;
 };
 
 /** d softmax: y (g - sum(g y)), over the last axis. */

@@ -55,6 +55,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   expand: plain(structure.expand_, elementwise.elementwiseMixes),
   transpose: plain(structure.transpose_, structure.transposeMixes),
   matmul: plain(structure.matmul_, structure.matmulMixes),
+  addProduct: plain(structure.addProduct, structure.matmulMixes),
   softmax: plain(structure.softmax_, structure.lastAxisMixes),
   logSoftmax: plain(structure.logSoftmax_, structure.lastAxisMixes),
 

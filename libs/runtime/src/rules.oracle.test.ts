@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as graph from '@lethe/graph';
+import { GraphBuilder, gradients, RULES, type Value } from '@lethe/graph';
+import { isError, type RandomSource, seededRandom } from '@lethe/std';
+import { elements, type Shape, type Tensor, tensor } from '@lethe/tensor';
+import { Session } from './session.ts';
+
+/**
+ * The oracle for every vector-Jacobian product: central differences in float64. A row of the rule table without a case here fails
+ * the test, so an operation is tested by being listed.
+ */
+interface Case {
+  /** Shapes of the inputs x0, x1, …, each filled with numbers of magnitude 0.2 to 1.5. */
+  readonly inputs: readonly Shape[];
+  readonly build: (...inputs: readonly Value[]) => Value;
+  /** What the gradient is that of, where the operation states another one than its own (straight-through). */
+  readonly surrogate?: (...inputs: readonly Value[]) => Value;
+  /** Inputs are made positive (roots, logarithms, divisors). */
+  readonly positive?: boolean;
+}
+
+const labels = (x: Value): Value => x.graph.constant('int64', [3], BigInt64Array.of(1n, 0n, 3n));
+
+const CASES: Readonly<Record<string, readonly Case[]>> = {
+  dense: [
+    { inputs: [[3, 4], [4, 2], [2]], build: (x, w, b) => graph.dense(x!, w!, b) },
+    {
+      inputs: [
+        [3, 4],
+        [4, 2],
+      ],
+      build: (x, w) => graph.dense(x!, w!),
+    },
+  ],
+  add: [
+    { inputs: [[3, 2], [2]], build: (a, b) => graph.add(a!, b!) },
+    {
+      inputs: [
+        [3, 1],
+        [1, 2],
+      ],
+      build: (a, b) => graph.add(a!, b!),
+    },
+    { inputs: [[3]], build: (a) => graph.add(a!, a!) },
+  ],
+  sub: [{ inputs: [[3, 1], [2]], build: (a, b) => graph.sub(a!, b!) }],
+  mul: [
+    { inputs: [[3, 2], []], build: (a, b) => graph.mul(a!, b!) },
+    { inputs: [[3, 2]], build: (a) => graph.mul(a!, a!) },
+  ],
+  div: [{ inputs: [[2], [3, 2]], build: (a, b) => graph.div(a!, b!), positive: true }],
+  neg: [{ inputs: [[3]], build: (x) => graph.neg(x!) }],
+  sqrt: [{ inputs: [[3]], build: (x) => graph.sqrt(x!), positive: true }],
+  exp: [{ inputs: [[3]], build: (x) => graph.exp(x!) }],
+  log: [{ inputs: [[3]], build: (x) => graph.log(x!), positive: true }],
+  relu: [{ inputs: [[3, 4]], build: (x) => graph.relu(x!) }],
+  tanh: [{ inputs: [[3]], build: (x) => graph.tanh(x!) }],
+  sigmoid: [{ inputs: [[3]], build: (x) => graph.sigmoid(x!) }],
+  where: [{ inputs: [[3, 2], [2]], build: (a, b) => graph.where(graph.greater(a!, 0), a!, b!) }],
+  reduceSum: [
+    { inputs: [[3, 2, 2]], build: (x) => graph.reduceSum(x!, [1]) },
+    { inputs: [[3, 2]], build: (x) => graph.reduceSum(x!) },
+  ],
+  reduceMean: [{ inputs: [[3, 2]], build: (x) => graph.reduceMean(x!, [0], true) }],
+  reduceSumSquare: [{ inputs: [[3, 2]], build: (x) => graph.reduceSumSquare(x!, [-1]) }],
+  reshape: [{ inputs: [[3, 4]], build: (x) => graph.reshape(x!, [2, 6]) }],
+  expand: [{ inputs: [[3, 1]], build: (x) => graph.expand(x!, [2, 3, 4]) }],
+  transpose: [{ inputs: [[2, 3, 4]], build: (x) => graph.transpose(x!) }],
+  matmul: [false, true].flatMap((transA) =>
+    [false, true].flatMap((transB) =>
+      [[], [2]].map(
+        (batch): Case => ({
+          inputs: [
+            [...batch, ...(transA ? [4, 3] : [3, 4])],
+            [...batch, ...(transB ? [2, 4] : [4, 2])],
+          ],
+          build: (a, b) => graph.matmul(a!, b!, { transA, transB }),
+        }),
+      ),
+    ),
+  ),
+  addProduct: [
+    {
+      inputs: [
+        [4, 3],
+        [4, 2],
+        [3, 2],
+      ],
+      build: (a, b, c) => graph.addProduct(c!, a!, b!, { transA: true }),
+    },
+    { inputs: [[3, 4], [4, 2], [2]], build: (a, b, c) => graph.addProduct(c!, a!, b!) },
+  ],
+  softmax: [{ inputs: [[3, 4]], build: (x) => graph.softmax(x!) }],
+  logSoftmax: [{ inputs: [[3, 4]], build: (x) => graph.logSoftmax(x!) }],
+  softmaxCrossEntropy: [{ inputs: [[3, 4]], build: (x) => graph.softmaxCrossEntropy(x!, labels(x!)) }],
+  signStraightThrough: [
+    { inputs: [[3, 4]], build: (x) => graph.signStraightThrough(x!), surrogate: (x) => graph.mul(x!, 1) },
+  ],
+  stopGradient: [
+    {
+      inputs: [[3]],
+      build: (x) => graph.mul(x!, graph.stopGradient(graph.add(graph.mul(x!, 0), 2))),
+      surrogate: (x) => graph.mul(x!, 2),
+    },
+  ],
+  // Compositions that other parts train through.
+  batchNormalize: [{ inputs: [[4, 3]], build: (x) => graph.batchNormalize(x!).normalized }],
+  cosineSimilarity: [
+    {
+      inputs: [
+        [3, 4],
+        [1, 4],
+      ],
+      build: (a, b) => graph.cosineSimilarity(a!, b!),
+    },
+  ],
+};
+
+/** Magnitudes stay away from 0, where relu and where have a kink. */
+const draw = (random: RandomSource, shape: Shape, positive: boolean): Tensor<'float64'> =>
+  tensor(
+    'float64',
+    shape,
+    Float64Array.from({ length: elements(shape) }, () => {
+      const magnitude = 0.2 + 1.3 * random.uniform();
+      return positive || random.uniform() < 0.5 ? magnitude : -magnitude;
+    }),
+  );
+
+const declare = (g: GraphBuilder, { inputs }: Case): Value[] =>
+  inputs.map((shape, i) => g.shared(`x${i}`, shape, 'float64'));
+
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
+
+async function check(name: string, item: Case): Promise<void> {
+  const random = seededRandom('rules.oracle', name, JSON.stringify(item.inputs));
+  const backward = new GraphBuilder();
+  const inputs = declare(backward, item);
+  const output = item.build(...inputs);
+  const cotangent = backward.shared('cotangent', output.shape, 'float64');
+  gradients(output, inputs, cotangent).forEach((g, i) => {
+    backward.output(`d${i}`, g);
+  });
+  const forward = new GraphBuilder();
+  forward.output('y', (item.surrogate ?? item.build)(...declare(forward, item)));
+
+  const values = item.inputs.map((shape) => draw(random, shape, item.positive ?? false));
+  const weights = draw(random, output.shape, false);
+  const named = (tensors: readonly Tensor[]): Record<string, Tensor> =>
+    Object.fromEntries(tensors.map((value, i) => [`x${i}`, value]));
+  const model = backward.build();
+  const declared = (feeds: Record<string, Tensor>): Record<string, Tensor> =>
+    Object.fromEntries(
+      Object.entries(feeds).filter(([key]) => model.inputs.some((port) => port.name === key)),
+    );
+
+  const backwardSession = await Session.create(model);
+  const analytic = await backwardSession.run(declared({ ...named(values), cotangent: weights }));
+  const forwardModel = forward.build();
+  const forwardSession = await Session.create(forwardModel);
+  const objective = async (at: readonly Tensor[]): Promise<number> => {
+    const feeds = Object.fromEntries(
+      Object.entries(named(at)).filter(([key]) => forwardModel.inputs.some((port) => port.name === key)),
+    );
+    return dot((await forwardSession.run(feeds)).y!.data as Float64Array, weights.data);
+  };
+  const h = 1e-5;
+  for (const [i, value] of values.entries()) {
+    for (let k = 0; k < value.data.length; k++) {
+      const moved = (by: number): Tensor[] => {
+        const data = Float64Array.from(value.data);
+        data[k]! += by;
+        return values.map((other, j) => (j === i ? tensor('float64', value.shape, data) : other));
+      };
+      const numeric = ((await objective(moved(h))) - (await objective(moved(-h)))) / (2 * h);
+      const exact = (analytic[`d${i}`]!.data as Float64Array)[k]!;
+      assert.ok(
+        Math.abs(numeric - exact) <= 1e-8 * (1 + Math.abs(exact)),
+        `${name} input ${i} element ${k}: finite difference ${numeric}, rule ${exact}`,
+      );
+    }
+  }
+  await backwardSession.close();
+  await forwardSession.close();
+}
+
+for (const [op, rule] of Object.entries(RULES)) {
+  if ('none' in rule.vjp) {
+    const { none } = rule.vjp;
+    test(`${op} states why it has no gradient`, () => assert.ok(none.length > 20));
+  } else {
+    test(`${op} agrees with finite differences`, async () => {
+      assert.ok(CASES[op], `the rule table has ${op}: give it a case here`);
+      for (const item of CASES[op]) await check(op, item);
+    });
+  }
+}
+
+for (const op of Object.keys(CASES).filter((name) => !Object.hasOwn(RULES, name))) {
+  test(`the composition ${op} agrees with finite differences`, async () => {
+    for (const item of CASES[op]!) await check(op, item);
+  });
+}
+
+test('subtractScaled gives the same with and without the fused product', async () => {
+  const item = (fused: boolean): Case => ({
+    inputs: [[4, 3], [4, 2], [3, 2], []],
+    build: (a, b, c, scale) => {
+      const product = graph.matmul(a!, b!, { transA: true });
+      const x = fused
+        ? graph.mul(product, 0.5)
+        : graph.reshape(graph.mul(graph.reshape(product, [6]), 0.5), [3, 2]);
+      return graph.subtractScaled(c!, x, scale!);
+    },
+  });
+  await check('subtractScaled', item(true));
+  await check('subtractScaled', { ...item(false), surrogate: item(true).build });
+});
+
+test('a gradient through a comparison is refused with the reason', () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [3]);
+  assert.throws(
+    () => gradients(graph.cast(graph.greater(x, 0), 'float32'), [x]),
+    (error) => isError(error, graph.GRAPH.NO_GRADIENT),
+  );
+});
+
+test('sign is +1 at zero and never 0', async () => {
+  const g = new GraphBuilder();
+  g.output('y', graph.signStraightThrough(g.examples('x', [4])));
+  const session = await Session.create(g.build());
+  const { y } = await session.run({ x: tensor('float32', [4], Float32Array.of(-2, -0, 0, 3)) });
+  assert.deepEqual([...(y!.data as Float32Array)], [-1, 1, 1, 1]);
+  await session.close();
+});
