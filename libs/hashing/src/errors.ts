@@ -1,0 +1,64 @@
+import { defineErrors } from '@lethe/std';
+
+/** Refusals of this library: LETHE-34xx. */
+export const HASHING = defineErrors({
+  CODEBOOK_FULL: {
+    code: 'LETHE-3401',
+    status: 'RESOURCE_EXHAUSTED',
+    remedy: 'Create a new hash function with longer codes: K bits hold 2 * (K - 2) classes.',
+  },
+  CLASS_UNKNOWN: {
+    code: 'LETHE-3402',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Allocate the class to a codebook row before its items are added to the statistics.',
+  },
+  SHAPE_MISMATCH: {
+    code: 'LETHE-3403',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Use inputs, features and statistics of one hash function: width, dimension and code bits must agree.',
+  },
+  STATISTICS_UNDERFLOW: {
+    code: 'LETHE-3404',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Subtract only items that were added before; rebuild the sums from the surviving records if in doubt.',
+  },
+  BYTES_MALFORMED: {
+    code: 'LETHE-3405',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'These bytes were not written by this library or were altered: fetch them again from their owner.',
+  },
+  CODE_LENGTH_WRONG: {
+    code: 'LETHE-3406',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Encode with the hash function of this index: every code has exactly its number of bits.',
+  },
+  ITEM_EXISTS: {
+    code: 'LETHE-3407',
+    status: 'ALREADY_EXISTS',
+    remedy: 'An item enters an index once; a changed record is a new item.',
+  },
+  ITEM_NOT_FOUND: {
+    code: 'LETHE-3408',
+    status: 'NOT_FOUND',
+    remedy: 'The item was never added or has been erased; list the items of the subject again.',
+  },
+  NOT_POSITIVE_DEFINITE: {
+    code: 'LETHE-3409',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Raise lambda: the regularised Gram matrix must be positive definite in float64.',
+  },
+  OPTION_INVALID: {
+    code: 'LETHE-3410',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Correct the named option; the docstring of its type states its range.',
+  },
+  PROOF_INVALID: {
+    code: 'LETHE-3411',
+    status: 'DATA_LOSS',
+    remedy:
+      'The ledger does not follow from the earlier root by the stated changes: treat it as altered and audit it.',
+  },
+});

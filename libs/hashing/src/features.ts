@@ -1,0 +1,91 @@
+/**
+ * Frozen integer features: seeded sparse random projection, ReLU, fixed scale to 0..127. Nothing is fitted on records.
+ *
+ *     z_u = sum over 16 drawn pairs (i, j) of (x[i] - x[j])  -  t_u       x in 0..255
+ *     f_u = min(127, (max(0, z_u) * SCALE) >> 16)                         the last feature is the constant 127 (bias)
+ *
+ * A random-ReLU layer as in extreme learning machines, with weights in {-1, 0, +1} instead of Gaussian ones so that every step
+ * is exact in 32-bit integers: a record gives the same features in every process and on every CPU, and may be recomputed for
+ * its subtraction. Differences make a unit blind to a constant offset, whatever the declared range leaves unused; a virtual
+ * column of constant 128 is drawn like the others, so single columns are seen too. Columns are drawn with repetition, so
+ * narrow inputs get weights of larger size.
+ */
+import { seededRandom } from '@lethe/std';
+import { HASHING } from './errors.ts';
+
+export interface FeatureSpec {
+  /** Public; the projection is a function of this spec alone. */
+  readonly seed: string;
+  /** Columns of the input, 1..65,535. */
+  readonly inputWidth: number;
+  /** D, including the bias feature: a multiple of 4 in 8..4,096. */
+  readonly featureDim: number;
+}
+
+export interface FeatureMap {
+  readonly spec: FeatureSpec;
+  /** @param inputs bytes [n, inputWidth]  @returns [n, featureDim] in 0..127, row-major  @throws LETHE-3403 */
+  apply(inputs: Uint8Array): Uint8Array;
+}
+
+export const FEATURE_MAX = 127;
+
+const PAIRS = 16;
+/**
+ * Size of z if columns were independent with a standard deviation of a quarter of their range: sqrt(2 * 16) * 64. Thresholds
+ * lie within half of it; it maps to 48, so that about 2.6 of it fit below 127.
+ */
+const DEVIATION = 362;
+const SCALE = Math.round((48 * 65_536) / DEVIATION);
+
+function checkSpec({ seed, inputWidth, featureDim }: FeatureSpec): void {
+  const refuse = (why: string) => HASHING.OPTION_INVALID(why, { details: { inputWidth, featureDim } });
+  if (!Number.isInteger(inputWidth) || inputWidth < 1 || inputWidth > 65_535) {
+    throw refuse('inputWidth is not an integer in 1..65535');
+  }
+  if (!Number.isInteger(featureDim) || featureDim < 8 || featureDim > 4_096 || featureDim % 4 !== 0) {
+    throw refuse('featureDim is not a multiple of 4 in 8..4096');
+  }
+  if (seed.length === 0 || seed.length > 128) throw refuse('the seed is not a text of 1 to 128 characters');
+}
+
+/** @throws LETHE-3410 a width, dimension or seed outside its range */
+export function createFeatureMap(spec: FeatureSpec): FeatureMap {
+  checkSpec(spec);
+  const { inputWidth, featureDim } = spec;
+  const units = featureDim - 1;
+  const random = seededRandom('lethe/hashing/features/v1', spec.seed, inputWidth, featureDim);
+  const plus = new Uint16Array(units * PAIRS);
+  const minus = new Uint16Array(units * PAIRS);
+  const thresholds = new Int32Array(units);
+  for (let unit = 0; unit < units; unit++) {
+    for (let p = unit * PAIRS; p < (unit + 1) * PAIRS; p++) {
+      plus[p] = random.below(inputWidth + 1);
+      // A distance of 1..inputWidth around the ring of columns: the pair's two columns always differ.
+      minus[p] = (plus[p]! + 1 + random.below(inputWidth)) % (inputWidth + 1);
+    }
+    thresholds[unit] = random.below(DEVIATION + 1) - DEVIATION / 2;
+  }
+  const apply = (inputs: Uint8Array): Uint8Array => {
+    if (inputs.length % inputWidth !== 0) {
+      throw HASHING.SHAPE_MISMATCH('the inputs are not whole rows', { details: { inputWidth } });
+    }
+    const rows = inputs.length / inputWidth;
+    const features = new Uint8Array(rows * featureDim);
+    const x = new Int32Array(inputWidth + 1);
+    x[inputWidth] = 128;
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < inputWidth; column++) x[column] = inputs[row * inputWidth + column]!;
+      const at = row * featureDim;
+      let p = 0;
+      for (let unit = 0; unit < units; unit++) {
+        let z = -thresholds[unit]!;
+        for (const end = p + PAIRS; p < end; p++) z += x[plus[p]!]! - x[minus[p]!]!;
+        if (z > 0) features[at + unit] = Math.min(FEATURE_MAX, (z * SCALE) >>> 16);
+      }
+      features[at + units] = FEATURE_MAX;
+    }
+    return features;
+  };
+  return { spec, apply };
+}

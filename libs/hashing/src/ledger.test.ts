@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { leafHash, MerkleLog } from '@lethe/merkle';
+import { concatBytes, equalBytes, hex, isError, seededRandom } from '@lethe/std';
+import { HASHING } from './errors.ts';
+import type { ErasureProof, LiveEntry } from './ledger.ts';
+import {
+  CodeLedger,
+  decodeLedgerEntry,
+  encodeLedgerEntry,
+  verifyErasureProof,
+  verifyUpdateProof,
+} from './ledger.ts';
+
+function makeLedger(count: number, seed = 'ledger') {
+  const random = seededRandom(seed);
+  const ledger = new CodeLedger(64);
+  const entries: LiveEntry[] = Array.from({ length: count }, (_, i) => ({
+    kind: 'live',
+    itemId: random.bytes(16),
+    fnVersion: 1 + (i % 3),
+    code: random.bytes(8),
+    salt: random.bytes(32),
+  }));
+  for (const entry of entries) ledger.append(entry);
+  return { ledger, entries, random };
+}
+
+test('the root is that of the RFC 6962 tree over the documented leaf bytes', () => {
+  const { ledger, entries } = makeLedger(21);
+  const tree = new MerkleLog();
+  for (const { itemId, fnVersion, code, salt } of entries) {
+    tree.append(concatBytes(Uint8Array.of(0), itemId, Uint8Array.of(fnVersion, 0, 0, 0), code, salt));
+  }
+  assert.equal(hex(ledger.root()), hex(tree.root()));
+  ledger.erase([entries[0]!.itemId], 258n);
+  const erasedLeaf = leafHash(
+    concatBytes(Uint8Array.of(1), entries[0]!.itemId, Uint8Array.of(2, 1, 0, 0, 0, 0, 0, 0)),
+  );
+  const hashes = entries.map((entry) => leafHash(encodeLedgerEntry(entry)));
+  hashes[0] = erasedLeaf;
+  assert.equal(hex(ledger.root()), hex(MerkleLog.fromLeafHashes(hashes).root()));
+});
+
+test('an update that appends proves that no old code changed', () => {
+  const { ledger } = makeLedger(13);
+  const root = ledger.root();
+  for (const entry of makeLedger(9, 'new').entries) ledger.append(entry);
+  const proof = ledger.proveUpdate(13, root);
+  assert.ok(verifyUpdateProof(proof));
+  assert.equal(hex(ledger.root(13)), hex(root));
+  assert.ok(!verifyUpdateProof({ ...proof, rootBefore: proof.rootAfter }));
+});
+
+test('one changed bit of one old code breaks the update proof', () => {
+  const { ledger, entries } = makeLedger(13);
+  const root = ledger.root();
+  const changed = new CodeLedger(64);
+  entries.forEach((entry, i) => {
+    const code = entry.code.slice();
+    if (i === 5) code[3]! ^= 1;
+    changed.append({ ...entry, code });
+  });
+  assert.throws(
+    () => changed.proveUpdate(13, root),
+    (e) => isError(e, HASHING.PROOF_INVALID),
+  );
+  assert.ok(!verifyUpdateProof({ ...ledger.proveUpdate(13, root), rootAfter: changed.root() }));
+});
+
+test('an erasure changes exactly the erased leaves, and proves it, for every size and many subsets', () => {
+  for (let size = 1; size <= 17; size++) {
+    for (let mask = 1; mask < 2 ** Math.min(size, 5); mask++) {
+      const { ledger, entries } = makeLedger(size);
+      const victims = entries.filter((_, i) => ((mask >> (i % 5)) & 1) === 1);
+      const before = ledger.entries.map((entry) => hex(encodeLedgerEntry(entry)));
+      const rootBefore = ledger.root();
+      const proof = ledger.erase(
+        victims.map((entry) => entry.itemId),
+        7n,
+      );
+      assert.ok(verifyErasureProof(proof));
+      assert.ok(equalBytes(proof.rootBefore, rootBefore) && equalBytes(proof.rootAfter, ledger.root()));
+      ledger.entries.forEach((entry, i) => {
+        const isVictim = victims.includes(entries[i]!);
+        assert.equal(entry.kind, isVictim ? 'erased' : 'live');
+        assert.equal(hex(encodeLedgerEntry(entry)) !== before[i], isVictim);
+      });
+    }
+  }
+});
+
+test('an erasure that also touches another leaf, or hides one, has no proof', () => {
+  const { ledger, entries } = makeLedger(17);
+  const proof = ledger.erase([entries[3]!.itemId, entries[11]!.itemId], 7n);
+  const other = makeLedger(17).ledger;
+  other.erase([entries[3]!.itemId, entries[11]!.itemId, entries[4]!.itemId], 7n);
+  const flip = (bytes: Uint8Array) => bytes.map((byte, i) => (i === 0 ? byte ^ 1 : byte));
+  const altered: ErasureProof[] = [
+    { ...proof, rootAfter: other.root() },
+    { ...proof, rootBefore: flip(proof.rootBefore) },
+    { ...proof, seq: 8n },
+    { ...proof, seq: 7n + 2n ** 64n },
+    { ...proof, size: 16 },
+    { ...proof, size: 0 },
+    { ...proof, erased: proof.erased.slice(1) },
+    { ...proof, erased: [...proof.erased].reverse() },
+    { ...proof, erased: proof.erased.map((leaf) => ({ ...leaf, index: leaf.index + 1 })) },
+    { ...proof, erased: proof.erased.map((leaf) => ({ ...leaf, itemId: flip(leaf.itemId) })) },
+    { ...proof, erased: proof.erased.map((leaf) => ({ ...leaf, leafBefore: flip(leaf.leafBefore) })) },
+    { ...proof, untouched: proof.untouched.slice(1) },
+    { ...proof, untouched: [...proof.untouched, proof.rootAfter] },
+    { ...proof, untouched: proof.untouched.map(flip) },
+  ];
+  for (const [i, one] of altered.entries()) assert.ok(!verifyErasureProof(one), `alteration ${i}`);
+});
+
+test('code and salt are gone from memory after the erasure', () => {
+  const { ledger, entries } = makeLedger(5);
+  const held = ledger.entries[2]!;
+  assert.ok(held.kind === 'live' && equalBytes(held.code, entries[2]!.code));
+  ledger.erase([entries[2]!.itemId], 1n);
+  assert.ok(held.code.every((byte) => byte === 0) && held.salt.every((byte) => byte === 0));
+});
+
+test('a refused erasure changes nothing', () => {
+  const { ledger, entries, random } = makeLedger(5);
+  ledger.erase([entries[4]!.itemId], 1n);
+  const root = hex(ledger.root());
+  const cases = [
+    { ids: [entries[0]!.itemId, random.bytes(16)], error: HASHING.ITEM_NOT_FOUND },
+    { ids: [entries[0]!.itemId, entries[4]!.itemId], error: HASHING.ITEM_NOT_FOUND },
+    { ids: [entries[0]!.itemId, entries[0]!.itemId], error: HASHING.OPTION_INVALID },
+  ];
+  for (const { ids, error } of cases) {
+    assert.throws(
+      () => ledger.erase(ids, 2n),
+      (e) => isError(e, error),
+    );
+    assert.equal(hex(ledger.root()), root);
+  }
+});
+
+test('entries come back from their bytes, and an erased one may be replayed but not replaced', () => {
+  const { ledger, entries } = makeLedger(6);
+  ledger.erase([entries[1]!.itemId], 9n);
+  const rebuilt = new CodeLedger(64);
+  for (const entry of ledger.entries)
+    rebuilt.append(decodeLedgerEntry(Buffer.from(encodeLedgerEntry(entry)), 64));
+  assert.equal(hex(rebuilt.root()), hex(ledger.root()));
+  assert.throws(
+    () => rebuilt.append(entries[1]!),
+    (e) => isError(e, HASHING.ITEM_EXISTS),
+  );
+  assert.throws(
+    () => rebuilt.append({ ...entries[0]!, code: new Uint8Array(4) }),
+    (e) => isError(e, HASHING.CODE_LENGTH_WRONG),
+  );
+  const bytes = encodeLedgerEntry(entries[0]!);
+  for (const wrong of [bytes.subarray(1), bytes.subarray(0, -1), new Uint8Array(0)]) {
+    assert.throws(
+      () => decodeLedgerEntry(wrong, 64),
+      (e) => isError(e, HASHING.BYTES_MALFORMED),
+    );
+  }
+});

@@ -1,0 +1,236 @@
+/**
+ * Sufficient statistics of the analytic head: all that training keeps of the data.
+ *
+ *     gram  = sum over items of f fᵀ   [D, D], lower triangle        f in 0..127, the item's features
+ *     cross = sum over items of f bᵀ   [D, K]                        b in {-1, +1}, the item's target code
+ *
+ * The sums are integers, held exactly in float64 while n * 127² < 2^53 (n < 5.5e11). They therefore do not depend on the order
+ * or on the sharding of the items, and taking an item out gives the very sums of a history in which it never was.
+ */
+import { assert, bytesOf, sha256 } from '@lethe/std';
+import type { Codebook } from './codebook.ts';
+import { targetCode } from './codebook.ts';
+import { dots2x4, TILE_COLUMNS } from './dots.ts';
+import { HASHING } from './errors.ts';
+import { FEATURE_MAX } from './features.ts';
+
+/** Immutable by convention: every function here gives new sums. */
+export interface HeadStatistics {
+  /** D, a multiple of 4. */
+  readonly featureDim: number;
+  /** K. */
+  readonly codeBits: number;
+  /** Number of items in the sums. */
+  readonly items: number;
+  /** [D, D] row-major, integers; the strict upper triangle is 0. */
+  readonly gram: Float64Array;
+  /** [D, K] row-major, integers. */
+  readonly cross: Float64Array;
+}
+
+/** Items on their way into or out of the sums. */
+export interface LabelledFeatures {
+  /** [n, D] row-major, 0..127. */
+  readonly features: Uint8Array;
+  /** n target codes of K entries ±1. Items of one class may share one array; sharing makes the sums faster, never different. */
+  readonly targets: readonly Int8Array[];
+}
+
+const ITEMS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / FEATURE_MAX ** 2);
+/** Items per block: two columns of features share one float64 as low + high * 2^26, and 256 * 127² < 2^22 leaves them apart. */
+const BLOCK = 256;
+const HIGH = 2 ** 26;
+
+export function emptyStatistics(featureDim: number, codeBits: number): HeadStatistics {
+  return {
+    featureDim,
+    codeBits,
+    items: 0,
+    gram: new Float64Array(featureDim * featureDim),
+    cross: new Float64Array(featureDim * codeBits),
+  };
+}
+
+/** One target per label index, equal labels sharing one array. @throws LETHE-3402 a label has no row in the codebook */
+export function targetsOf(codebook: Codebook, labels: Int32Array): Int8Array[] {
+  const codes = new Map<number, Int8Array>();
+  return Array.from(labels, (label) => {
+    const code = codes.get(label) ?? targetCode(codebook, [label]);
+    codes.set(label, code);
+    return code;
+  });
+}
+
+function checkBatch(statistics: HeadStatistics, { features, targets }: LabelledFeatures): void {
+  const { featureDim, codeBits } = statistics;
+  if (
+    features.length !== targets.length * featureDim ||
+    targets.some((target) => target.length !== codeBits)
+  ) {
+    throw HASHING.SHAPE_MISMATCH('features and targets do not have the shape of the statistics', {
+      details: { featureDim, codeBits, items: targets.length },
+    });
+  }
+}
+
+/** Adds `sign` times the Gram matrix of a block. Two rows of the result come from each product of packed columns. */
+function addGram(gram: Float64Array, columns: Float64Array, dim: number, stride: number, sign: number): void {
+  const packed = new Float64Array((dim / 2) * stride);
+  for (let pair = 0; pair < dim / 2; pair++) {
+    for (let t = 0; t < stride; t++) {
+      packed[pair * stride + t] =
+        columns[2 * pair * stride + t]! + columns[(2 * pair + 1) * stride + t]! * HIGH;
+    }
+  }
+  const sums = new Float64Array(8);
+  for (let i = 0; i < dim; i += 4) {
+    for (let j = 0; j <= i; j += TILE_COLUMNS) {
+      dots2x4(packed, (i / 2) * stride, stride, columns, j * stride, stride, stride, sums);
+      for (let at = 0; at < 8; at++) {
+        const row = i + 2 * (at >> 2);
+        const column = j + (at & 3);
+        const high = Math.floor(sums[at]! / HIGH);
+        if (column <= row) gram[row * dim + column]! += sign * (sums[at]! - high * HIGH);
+        if (column <= row + 1) gram[(row + 1) * dim + column]! += sign * high;
+      }
+    }
+  }
+}
+
+/** Adds `sign` times sum f bᵀ of a block: first the features of each target, then one outer product per target. */
+function addCross(
+  cross: Float64Array,
+  columns: Float64Array,
+  targets: readonly Int8Array[],
+  dim: number,
+  sign: number,
+): void {
+  const members = Map.groupBy(targets.keys(), (t) => targets[t]!);
+  const stride = targets.length;
+  for (const [target, rows] of members) {
+    for (let i = 0; i < dim; i++) {
+      let sum = 0;
+      for (const t of rows) sum += columns[i * stride + t]!;
+      if (sum === 0) continue;
+      for (let k = 0; k < target.length; k++) cross[i * target.length + k]! += sign * sum * target[k]!;
+    }
+  }
+}
+
+function accumulate(statistics: HeadStatistics, batch: LabelledFeatures, sign: 1 | -1): HeadStatistics {
+  checkBatch(statistics, batch);
+  const { featureDim: dim, codeBits } = statistics;
+  const { features, targets } = batch;
+  const items = statistics.items + sign * targets.length;
+  assert(items <= ITEMS_MAX, `${items} items no longer sum exactly`);
+  if (items < 0) throw HASHING.STATISTICS_UNDERFLOW('more items are taken out than were put in');
+  const next: HeadStatistics = {
+    featureDim: dim,
+    codeBits,
+    items,
+    gram: statistics.gram.slice(),
+    cross: statistics.cross.slice(),
+  };
+  for (let start = 0; start < targets.length; start += BLOCK) {
+    const stride = Math.min(BLOCK, targets.length - start);
+    const columns = new Float64Array(dim * stride);
+    for (let t = 0; t < stride; t++) {
+      const at = (start + t) * dim;
+      for (let i = 0; i < dim; i++) columns[i * stride + t] = features[at + i]!;
+    }
+    addGram(next.gram, columns, dim, stride, sign);
+    addCross(next.cross, columns, targets.slice(start, start + stride), dim, sign);
+  }
+  return next;
+}
+
+/** @throws LETHE-3403 */
+export function addItems(statistics: HeadStatistics, batch: LabelledFeatures): HeadStatistics {
+  return accumulate(statistics, batch, 1);
+}
+
+/**
+ * Takes items out exactly: the result equals, bit for bit, the sums of the remaining items.
+ * @throws LETHE-3403  @throws LETHE-3404 the items cannot have been in the sums (a necessary check, not a sufficient one)
+ */
+export function subtractItems(statistics: HeadStatistics, batch: LabelledFeatures): HeadStatistics {
+  const next = accumulate(statistics, batch, -1);
+  for (let i = 0; i < next.featureDim; i++) {
+    if (next.gram[i * next.featureDim + i]! < 0) {
+      throw HASHING.STATISTICS_UNDERFLOW('items are taken out that were never put in', {
+        details: { feature: i },
+      });
+    }
+  }
+  return next;
+}
+
+/** Sums of two disjoint sets of items, for shards. @throws LETHE-3403 */
+export function mergeStatistics(a: HeadStatistics, b: HeadStatistics): HeadStatistics {
+  if (a.featureDim !== b.featureDim || a.codeBits !== b.codeBits) {
+    throw HASHING.SHAPE_MISMATCH('statistics of two different hash functions cannot be merged');
+  }
+  assert(a.items + b.items <= ITEMS_MAX, 'the merged items no longer sum exactly');
+  return {
+    ...a,
+    items: a.items + b.items,
+    gram: a.gram.map((value, i) => value + b.gram[i]!),
+    cross: a.cross.map((value, i) => value + b.cross[i]!),
+  };
+}
+
+const MAGIC = 0x3153_484c; // "LHS1"
+const HEADER_BYTES = 24;
+const triangle = (dim: number): number => (dim * (dim + 1)) / 2;
+
+/**
+ * Little-endian: "LHS1", D u32, K u32, 0 u32, items float64, the lower triangle of gram row by row and cross, float64 each.
+ * Equal sums give equal bytes.
+ */
+export function encodeStatistics(statistics: HeadStatistics): Uint8Array {
+  const { featureDim: dim, codeBits, items, gram, cross } = statistics;
+  const numbers = new Float64Array(triangle(dim) + cross.length);
+  for (let i = 0; i < dim; i++) numbers.set(gram.subarray(i * dim, i * dim + i + 1), triangle(i));
+  numbers.set(cross, triangle(dim));
+  const bytes = new Uint8Array(HEADER_BYTES + numbers.byteLength);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, dim, true);
+  view.setUint32(8, codeBits, true);
+  view.setFloat64(16, items, true);
+  // Typed arrays are little-endian on every platform that the native libraries of this repository exist for.
+  bytes.set(bytesOf(numbers), HEADER_BYTES);
+  return bytes;
+}
+
+/** Strict inverse of `encodeStatistics`. @throws LETHE-3405 */
+export function decodeStatistics(bytes: Uint8Array): HeadStatistics {
+  const malformed = (why: string) =>
+    HASHING.BYTES_MALFORMED(`statistics: ${why}`, { details: { bytes: bytes.length } });
+  if (bytes.length < HEADER_BYTES) throw malformed('too short');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [magic, dim, codeBits, zero] = [0, 4, 8, 12].map((at) => view.getUint32(at, true)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const items = view.getFloat64(16, true);
+  const count = triangle(dim) + dim * codeBits;
+  if (magic !== MAGIC || zero !== 0) throw malformed('no LHS1 header');
+  if (dim % 4 !== 0 || bytes.length !== HEADER_BYTES + 8 * count)
+    throw malformed('wrong length for its dimensions');
+  if (!Number.isInteger(items) || items < 0 || items > ITEMS_MAX) throw malformed('impossible item count');
+  const numbers = new Float64Array(new Uint8Array(bytes.subarray(HEADER_BYTES)).buffer);
+  const bound = items * FEATURE_MAX ** 2;
+  if (numbers.some((value) => !Number.isInteger(value) || Math.abs(value) > bound || Object.is(value, -0))) {
+    throw malformed('an entry is no possible sum');
+  }
+  const gram = new Float64Array(dim * dim);
+  for (let i = 0; i < dim; i++) gram.set(numbers.subarray(triangle(i), triangle(i + 1)), i * dim);
+  return { featureDim: dim, codeBits, items, gram, cross: numbers.slice(triangle(dim)) };
+}
+
+/** SHA-256 over the sums and the item count. @returns 32 bytes */
+export const statisticsDigest = (statistics: HeadStatistics): Uint8Array =>
+  sha256(encodeStatistics(statistics));
