@@ -1,9 +1,5 @@
-/** Rows of the two operands that one call of `dots2x4` combines: 8 sums fit the 16 float registers of x64 and arm64. */
-export const TILE_ROWS = 2;
-export const TILE_COLUMNS = 4;
-
 /**
- * Eight dot products at once, the inner loop of the Gram sums and of the Cholesky factor. Each is summed in index order, so the
+ * Eight dot products at once (what fits the 16 float registers of x64), the inner loop of the Gram sums and of the Cholesky factor. Each is summed in index order, so the
  * result is the same on every IEEE 754 machine (ECMAScript forbids fused multiply-add).
  *
  *     out[4r + c] = sum over t < length of a[aAt + r * aStride + t] * b[bAt + c * bStride + t]      r < 2, c < 4

@@ -10,7 +10,7 @@
 import { assert, bytesOf, sha256 } from '@lethe/std';
 import type { Codebook } from './codebook.ts';
 import { targetCode } from './codebook.ts';
-import { dots2x4, TILE_COLUMNS } from './dots.ts';
+import { dots2x4 } from './dots.ts';
 import { HASHING } from './errors.ts';
 import { FEATURE_MAX } from './features.ts';
 
@@ -84,7 +84,7 @@ function addGram(gram: Float64Array, columns: Float64Array, dim: number, stride:
   }
   const sums = new Float64Array(8);
   for (let i = 0; i < dim; i += 4) {
-    for (let j = 0; j <= i; j += TILE_COLUMNS) {
+    for (let j = 0; j <= i; j += 4) {
       dots2x4(packed, (i / 2) * stride, stride, columns, j * stride, stride, stride, sums);
       for (let at = 0; at < 8; at++) {
         const row = i + 2 * (at >> 2);
