@@ -1,6 +1,7 @@
 /**
- * Eight dot products at once (what fits the 16 float registers of x64), the inner loop of the Gram sums and of the Cholesky factor. Each is summed in index order, so the
- * result is the same on every IEEE 754 machine (ECMAScript forbids fused multiply-add).
+ * Eight dot products at once (what fits the 16 float registers of x64): the inner loop of the Gram sums and of the Cholesky
+ * factor. Each is summed in index order, so the result is the same on every IEEE 754 machine (ECMAScript forbids fused
+ * multiply-add).
  *
  *     out[4r + c] = sum over t < length of a[aAt + r * aStride + t] * b[bAt + c * bStride + t]      r < 2, c < 4
  */
