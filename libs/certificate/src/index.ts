@@ -1,0 +1,17 @@
+export * from './body.ts';
+export * from './errors.ts';
+export * from './issue.ts';
+export { type KeyFile, makeKeyFile, parseKeyFile } from './key-file.ts';
+export * from './log-statement.ts';
+export {
+  type Checkpoint,
+  checkpointText,
+  type NoteVerifier,
+  openCheckpoint,
+  parseVerifierKey,
+  signCheckpoint,
+  verifierKey,
+} from './note.ts';
+export * from './signing.ts';
+export { type PassedCheck, type Verification, verifyCertificate } from './verify.ts';
+export { runVerify, type VerifyIo } from './verify-cli.ts';
