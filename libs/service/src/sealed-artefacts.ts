@@ -1,8 +1,8 @@
 import type { Lethe } from '@lethe/client';
 import { type events, resourceName } from '@lethe/contracts';
 import { type Bus, ObjectStore } from '@lethe/events';
-import { hex, type RandomSource, sha256, utf8 } from '@lethe/std';
-import { open, seal } from '@lethe/store';
+import { hex, type RandomSource } from '@lethe/std';
+import { ArtefactStore } from '@lethe/store';
 
 /**
  * Artefacts that are derived from persons: sealed under a key of their own from the vault, stored under the SHA-256 of the
@@ -11,11 +11,13 @@ import { open, seal } from '@lethe/store';
  */
 export class SealedArtefacts {
   readonly #objects: ObjectStore;
+  readonly #sealed: ArtefactStore;
   readonly #vault: Lethe['vault'];
   readonly #random: RandomSource;
 
   constructor(deps: { readonly bus: Bus; readonly peers: Lethe; readonly random: RandomSource }) {
     this.#objects = new ObjectStore(deps.bus);
+    this.#sealed = new ArtefactStore(deps.bus);
     this.#vault = deps.peers.vault;
     this.#random = deps.random;
   }
@@ -24,9 +26,8 @@ export class SealedArtefacts {
   async put(tenant: string, kind: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
     const keyId = `${kind}-${hex(this.#random.bytes(12))}`;
     const { key } = await this.#vault.createArtefactKey({ parent: resourceName('tenant', tenant), keyId });
-    const sealed = seal(key, bytes, artefactContext(tenant, keyId), this.#random);
-    const object = await this.#objects.put(tenant, sealed);
-    return { object, keyId, digest: hex(sha256(bytes)), sizeBytes: BigInt(bytes.length) };
+    const stored = await this.#sealed.put(tenant, key, bytes, binding(tenant, keyId));
+    return { object: stored.address, keyId, digest: stored.digest, sizeBytes: BigInt(stored.bytes) };
   }
 
   /** @throws LetheError when the key has been destroyed or the object is gone */
@@ -35,7 +36,7 @@ export class SealedArtefacts {
       parent: resourceName('tenant', tenant),
       keyId: ref.keyId,
     });
-    return open(key, await this.#objects.get(tenant, ref.object), artefactContext(tenant, ref.keyId));
+    return await this.#sealed.get(tenant, key, ref.object, binding(tenant, ref.keyId));
   }
 
   /** Stores bytes that carry nobody, in the clear. */
@@ -60,5 +61,4 @@ export class SealedArtefacts {
 }
 
 /** Additional authenticated data: a sealed artefact opens in its own tenant and under its own key only. */
-export const artefactContext = (tenant: string, keyId: string): Uint8Array =>
-  utf8(`lethe-artefact-v1|${tenant}|${keyId}`);
+const binding = (tenant: string, keyId: string): string => `lethe-artefact-v1|${tenant}|${keyId}`;
