@@ -1,3 +1,4 @@
+export * from './classifier.ts';
 export * from './errors.ts';
 export * from './fingerprint.ts';
 export * from './predictor.ts';
