@@ -79,6 +79,9 @@ export interface HashFunctionPromoted {
     | undefined;
   /** Erasure that caused this version; empty otherwise. */
   erasure: string;
+  /** Of an erasure only, so that a repeated erasure answers with the same: what must not be found on any disk, and the claims. */
+  needles: ArtefactRef | undefined;
+  claims: ArtefactClaim[];
 }
 
 /** hash.function.failed, on hash-function/{function} */
@@ -772,6 +775,8 @@ function createBaseHashFunctionPromoted(): HashFunctionPromoted {
     classes: [],
     state: undefined,
     erasure: "",
+    needles: undefined,
+    claims: [],
   };
 }
 
@@ -825,6 +830,12 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
     }
     if (message.erasure !== "") {
       writer.uint32(114).string(message.erasure);
+    }
+    if (message.needles !== undefined) {
+      ArtefactRef.encode(message.needles, writer.uint32(122).fork()).join();
+    }
+    for (const v of message.claims) {
+      ArtefactClaim.encode(v!, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -964,6 +975,22 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
             message.erasure = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.needles = ArtefactRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.claims.push(ArtefactClaim.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -997,6 +1024,10 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
       ? ArtefactRef.fromPartial(object.state)
       : undefined;
     message.erasure = object.erasure ?? "";
+    message.needles = (object.needles !== undefined && object.needles !== null)
+      ? ArtefactRef.fromPartial(object.needles)
+      : undefined;
+    message.claims = object.claims?.map((e) => ArtefactClaim.fromPartial(e)) || [];
     return message;
   },
 };

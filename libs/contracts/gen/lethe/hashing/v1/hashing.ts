@@ -60,12 +60,13 @@ export namespace HashFunction_State {
 export interface HashFunctionSpec {
   /** Dataset root to learn from first. */
   root: string;
+  /** Power of two, 8 to 256; 0 means 64. */
   codeBits: number;
-  /** Number of fixed random features. */
+  /** Number of fixed random features, a multiple of 4, 8 to 4096; 0 means 768. */
   featureDim: number;
-  /** Ridge parameter. */
+  /** Ridge parameter, above 0; 0 means 65536. */
   lambda: number;
-  /** Public seed of the fixed features. */
+  /** Public seed of the fixed features, 1 to 128 characters; empty means lethe-1. */
   featureSeed: string;
 }
 
@@ -125,8 +126,9 @@ export interface Neighbour {
 
 export interface PredictRequest {
   name: string;
+  /** 1 to 1000. */
   payloads: Uint8Array[];
-  /** Neighbours that vote; 0 means the service's default. */
+  /** Neighbours that vote, at most 1000; 0 means the service's default. */
   k: number;
 }
 
