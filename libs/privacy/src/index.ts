@@ -12,7 +12,7 @@ export {
   clippedGradientGraph,
   type GraphRun,
   graphClippedStep,
-  type Parameters,
+  type ModelParameters,
   type SubjectRows,
 } from './clipping/clipped-graph.ts';
 export { PRIVACY } from './errors.ts';

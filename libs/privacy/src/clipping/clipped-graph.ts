@@ -52,7 +52,7 @@ export interface SubjectRows {
 }
 
 /** Named parameter tensors, in the model's order. */
-export type Parameters = Readonly<Record<string, Tensor<'float32'>>>;
+export type ModelParameters = Readonly<Record<string, Tensor<'float32'>>>;
 
 /**
  * The clipping graph as a `ClippedStep` over subjects held in memory. Rows beyond `rowsPerSubject` are not used: the first ones count.
@@ -62,7 +62,7 @@ export function graphClippedStep(
   spec: ClippedGraphSpec,
   run: GraphRun,
   rowsOf: (subject: number) => SubjectRows,
-): ClippedStep<Parameters> {
+): ClippedStep<ModelParameters> {
   const { subjectsPerChunk: s, rowsPerSubject: m } = spec;
   const p = spec.model.widths[0]!;
   const x = new Float32Array(s * m * p);

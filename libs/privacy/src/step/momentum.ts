@@ -1,14 +1,12 @@
-import { float32, type Tensor } from '@lethe/tensor';
+import { float32 } from '@lethe/tensor';
+import type { ModelParameters } from '../clipping/clipped-graph.ts';
 import type { GradientUpdate } from './dp-sgd.ts';
 
 /**
  * Polyak's heavy ball on privatised gradients: v <- momentum v + g; w <- w - learningRate v. Velocity in float64, kept by this object:
  * one per run. @param learningRate per step, for the mean clipped gradient
  */
-export function heavyBall(
-  learningRate: number,
-  momentum: number,
-): GradientUpdate<Readonly<Record<string, Tensor<'float32'>>>> {
+export function heavyBall(learningRate: number, momentum: number): GradientUpdate<ModelParameters> {
   let velocity: readonly Float64Array[] | undefined;
   return {
     apply(parameters, gradient) {
