@@ -95,10 +95,15 @@ export function adamW(options: AdamOptions & { readonly weightDecay?: number } =
       const { gradient, parameter } = context;
       const mean = add(mul(context.slots[0]!, beta1), mul(gradient, 1 - beta1));
       const second = add(mul(context.slots[1]!, beta2), mul(mul(gradient, gradient), 1 - beta2));
+      // Algorithm 2 divides both moments by their corrections; with the corrections moved into the scalars
+      // (Kingma and Ba, end of section 2) two passes over the parameter fewer remain.
       const correction = (beta: number): Value => sub(1, power(beta, context.step!));
-      const direction = div(div(mean, correction(beta1)), add(sqrt(div(second, correction(beta2))), epsilon));
-      const decayed = weightDecay === 0 ? direction : add(direction, mul(parameter, weightDecay));
-      return { parameter: descend(context, decayed), slots: [mean, second] };
+      const root = sqrt(correction(beta2));
+      const direction = div(mean, add(sqrt(second), mul(root, epsilon)));
+      const rate = mul(context.learningRate, div(root, correction(beta1)));
+      const decay = sub(1, mul(context.learningRate, weightDecay));
+      const kept = weightDecay === 0 ? parameter : mul(parameter, decay);
+      return { parameter: subtractScaled(kept, direction, rate), slots: [mean, second] };
     },
   };
 }

@@ -3,7 +3,7 @@ import { initialWeights, type Optimizer } from '@lethe/optim';
 import { assert, hex, seededRandom } from '@lethe/std';
 import { tensorsDigest } from '@lethe/tensor';
 import { buildPredictor, type Predictor } from './predictor.ts';
-import type { SessionOptions, Tensors } from './session.ts';
+import type { Tensors } from './session.ts';
 import { buildTrainStep, type MlpTrainStep } from './train-step.ts';
 
 export interface ClassifierSpec {
@@ -25,13 +25,15 @@ export interface LabelledRows {
 /**
  * A perceptron that is trained on batches of row numbers in an order that the caller decides: the trainer behind sharded unlearning
  * (it has the shape of `SegmentTrainer` of @lethe/unlearning). Weights are values: `train` returns new ones and keeps nothing, so
- * that equal seeds, rows and orders give equal digests on one CPU model and runtime version.
+ * that equal seeds, rows and orders give equal digests on one CPU model and runtime version. It has one thread, because the order of
+ * summation may depend on their number; shards train side by side in classifiers of their own.
  */
 export class MlpClassifier {
   readonly spec: ClassifierSpec;
   readonly #step: MlpTrainStep;
   readonly #predictor: Predictor;
   #rows: LabelledRows;
+  #training = false;
 
   private constructor(spec: ClassifierSpec, rows: LabelledRows, step: MlpTrainStep, predictor: Predictor) {
     this.spec = spec;
@@ -41,19 +43,18 @@ export class MlpClassifier {
   }
 
   static async create(
-    spec: ClassifierSpec & SessionOptions,
+    spec: ClassifierSpec,
     rows: LabelledRows = { features: new Float32Array(), labels: new BigInt64Array() },
   ): Promise<MlpClassifier> {
-    const { model, batchSize, optimizer, threads = 1 } = spec;
+    const { model, batchSize, optimizer } = spec;
     const step = await buildTrainStep({
       model,
       rows: batchSize,
       optimizer,
       objective: { kind: 'mean', divisor: batchSize },
       initial: initialWeights(model, seededRandom('unused')),
-      threads,
     });
-    return new MlpClassifier(spec, rows, step, await buildPredictor({ model, rows: 256, threads }));
+    return new MlpClassifier(spec, rows, step, await buildPredictor({ model, rows: 256 }));
   }
 
   /** Replaces the rows that batches refer to. */
@@ -77,21 +78,30 @@ export class MlpClassifier {
     const x = new Float32Array(batchSize * width);
     const labels = new BigInt64Array(batchSize);
     const mask = new Float32Array(batchSize);
-    this.#step.load(weights);
-    for (const batch of batches) {
-      assert(batch.length <= batchSize, `a batch has ${batch.length} rows, more than ${batchSize}`);
-      x.fill(0);
-      labels.fill(0n);
-      mask.fill(0);
-      for (const [i, row] of batch.entries()) {
-        assert(row >= 0 && row < allLabels.length, 'a batch names a row that is not there');
-        x.set(features.subarray(row * width, (row + 1) * width), i * width);
-        labels[i] = allLabels[row]!;
-        mask[i] = 1;
+    assert(
+      !this.#training,
+      'one classifier trains one segment at a time: create another for a second thread of work',
+    );
+    this.#training = true;
+    try {
+      this.#step.load(weights);
+      for (const batch of batches) {
+        assert(batch.length <= batchSize, `a batch has ${batch.length} rows, more than ${batchSize}`);
+        x.fill(0);
+        labels.fill(0n);
+        mask.fill(0);
+        for (const [i, row] of batch.entries()) {
+          assert(row >= 0 && row < allLabels.length, 'a batch names a row that is not there');
+          x.set(features.subarray(row * width, (row + 1) * width), i * width);
+          labels[i] = allLabels[row]!;
+          mask[i] = 1;
+        }
+        await this.#step.run({ x, labels, mask, learningRate });
       }
-      await this.#step.run({ x, labels, mask, learningRate });
+      return this.#step.parameters();
+    } finally {
+      this.#training = false;
     }
-    return this.#step.parameters();
   }
 
   /** Lower-case hex SHA-256 of weights. */

@@ -4,7 +4,7 @@ import * as ort from 'onnxruntime-node';
 import { RUNTIME } from './errors.ts';
 
 export interface SessionOptions {
-  /** Threads inside one operator. One thread is what digests are claimed for unless a run says otherwise. */
+  /** Threads inside one operator, 1 when absent. Digests may depend on it: it is part of the fingerprint. */
   readonly threads?: number;
 }
 

@@ -33,14 +33,13 @@ export function rows(changedRow?: number): LabelledRows {
   return { features: x, labels };
 }
 
-export const classifier = (data: LabelledRows, threads = 1): Promise<MlpClassifier> =>
+export const classifier = (data: LabelledRows): Promise<MlpClassifier> =>
   MlpClassifier.create(
     {
       model: { widths: [features, 16, 4], activation: 'relu' },
       batchSize: 16,
       optimizer: momentum(),
       learningRate: 0.05,
-      threads,
     },
     data,
   );

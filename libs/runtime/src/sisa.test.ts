@@ -24,7 +24,7 @@ for (const slice of [1, 2, 3]) {
     const { alias } = members.find((member) => place(keys, member.alias, spec).slice === slice)!;
     const [part] = planErasure([alias], members, keys, spec).shards;
     const { shard, survivors, resumeFromSegment } = part!;
-    const trainer = await classifier(rows(), 2);
+    const trainer = await classifier(rows());
     const original = await trainShard(trainer, { spec, shard: shards[shard]!, seeds: recordedSeeds(shard) });
     const kept = original.slice(0, resumeFromSegment - 1);
     const last = kept.at(-1);

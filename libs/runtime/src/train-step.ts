@@ -1,5 +1,6 @@
 import { GraphBuilder, type MlpSpec, mlp, mul, softmaxCrossEntropy } from '@lethe/graph';
 import { type Objective, type Optimizer, type TrainStepGraph, trainStepGraph } from '@lethe/optim';
+import { assert } from '@lethe/std';
 import { float32, scalar, type Tensor, tensor, tensorsDigest, zeros } from '@lethe/tensor';
 import { RUNTIME } from './errors.ts';
 import { Session, type SessionOptions, type Tensors } from './session.ts';
@@ -15,6 +16,7 @@ export class TrainStep {
   #next: Record<string, Tensor>;
   readonly #extra: Record<string, Tensor> = {};
   #steps = 0;
+  #running = false;
 
   private constructor(graph: TrainStepGraph, session: Session, initial: Tensors) {
     this.graph = graph;
@@ -50,10 +52,16 @@ export class TrainStep {
     const next = Object.fromEntries(
       Object.entries(this.#next).map(([name, value]) => [`next.${name}`, value]),
     );
-    await this.#session.runInto(
-      { ...feeds, ...this.#state, ...counted, learningRate: scalar(learningRate) },
-      { ...next, ...this.#extra },
-    );
+    assert(!this.#running, 'two steps run at once on one set of buffers');
+    this.#running = true;
+    try {
+      await this.#session.runInto(
+        { ...feeds, ...this.#state, ...counted, learningRate: scalar(learningRate) },
+        { ...next, ...this.#extra },
+      );
+    } finally {
+      this.#running = false;
+    }
     [this.#state, this.#next] = [this.#next, this.#state];
     this.#steps += 1;
     return this.#extra;

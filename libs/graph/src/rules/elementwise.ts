@@ -22,10 +22,10 @@ const binary =
     return [sumTo(da, a.shape), sumTo(db, b.shape)];
   };
 
-export const add = binary((g) => [g, g]);
-export const sub_ = binary((g) => [g, neg(g)]);
-export const mul_ = binary((g, a, b) => [mul(g, b), mul(g, a)]);
-export const div_ = binary((g, _a, b, y) => [div(g, b), neg(div(mul(g, y), b))]);
+export const addVjp = binary((g) => [g, g]);
+export const subVjp = binary((g) => [g, neg(g)]);
+export const mulVjp = binary((g, a, b) => [mul(g, b), mul(g, a)]);
+export const divVjp = binary((g, _a, b, y) => [div(g, b), neg(div(mul(g, y), b))]);
 
 /** The derivative at 0 is 0. A product, because ONNX Runtime's Where is half as fast as Cast and Mul. */
 export const relu: Vjp = (y, g) => [mul(cast(greater(y, 0), y.dtype), g)];

@@ -27,14 +27,17 @@ function restore(node: Value, g: Value): Value {
 const count = (node: Value): number =>
   axesOf(node).reduce((product, axis) => product * node.inputs[0]!.shape[axis]!, 1);
 
-export const reduceSum_: Vjp = (node, g) => [restore(node, g), undefined];
-export const reduceMean_: Vjp = (node, g) => [mul(restore(node, g), 1 / count(node)), undefined];
-export const reduceSumSquare_: Vjp = (node, g) => [mul(restore(node, g), mul(node.inputs[0]!, 2)), undefined];
+export const reduceSumVjp: Vjp = (node, g) => [restore(node, g), undefined];
+export const reduceMeanVjp: Vjp = (node, g) => [mul(restore(node, g), 1 / count(node)), undefined];
+export const reduceSumSquareVjp: Vjp = (node, g) => [
+  mul(restore(node, g), mul(node.inputs[0]!, 2)),
+  undefined,
+];
 
 export const reduceMixes: Mixes = (node) =>
   axesOf(node).includes(0) ? 'reduces over the examples of the batch' : undefined;
 
-export const reshape_: Vjp = (node, g) => [reshape(g, node.inputs[0]!.shape), undefined];
+export const reshapeVjp: Vjp = (node, g) => [reshape(g, node.inputs[0]!.shape), undefined];
 
 /** Row-major order keeps a subject's elements together as long as the first axis counts subjects or their rows. */
 export const reshapeMixes: Mixes = (node, _depends, subjects) =>
@@ -42,13 +45,13 @@ export const reshapeMixes: Mixes = (node, _depends, subjects) =>
     ? undefined
     : 'its first axis does not count subjects or their rows';
 
-export const expand_: Vjp = (node, g) => [sumTo(g, node.inputs[0]!.shape), undefined];
+export const expandVjp: Vjp = (node, g) => [sumTo(g, node.inputs[0]!.shape), undefined];
 
-export const transpose_: Vjp = (_node, g) => [transpose(g)];
+export const transposeVjp: Vjp = (_node, g) => [transpose(g)];
 export const transposeMixes: Mixes = (node) =>
   node.shape.length === 2 ? 'moves the example axis' : undefined;
 
-export const matmul_: Vjp = (node, g) => {
+export const matmulVjp: Vjp = (node, g) => {
   const [a, b] = node.inputs as [Value, Value];
   const { transA, transB } = transposed(node);
   return [
@@ -57,7 +60,7 @@ export const matmul_: Vjp = (node, g) => {
   ];
 };
 
-export const addProduct: Vjp = (node, g) => [...matmul_(node, g), sumTo(g, node.inputs[2]!.shape)];
+export const addProduct: Vjp = (node, g) => [...matmulVjp(node, g), sumTo(g, node.inputs[2]!.shape)];
 
 export const matmulMixes: Mixes = (node, [, right, addend]) => {
   if (node.shape.length === 3) return undefined;
@@ -67,12 +70,12 @@ export const matmulMixes: Mixes = (node, [, right, addend]) => {
 };
 
 /** d softmax: y (g - sum(g y)), over the last axis. */
-export const softmax_: Vjp = (y, g) => {
+export const softmaxVjp: Vjp = (y, g) => {
   const along = [y.shape.length - 1];
   return [mul(y, sub(g, reduceSum(mul(g, y), along, true)))];
 };
 
-export const logSoftmax_: Vjp = (node, g) => {
+export const logSoftmaxVjp: Vjp = (node, g) => {
   const along = [node.shape.length - 1];
   return [sub(g, mul(softmax(node.inputs[0]!), reduceSum(g, along, true)))];
 };
