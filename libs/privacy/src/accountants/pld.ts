@@ -33,6 +33,8 @@ const WINDOW_MAX = 2 ** 19;
 const RECENTRINGS_MAX = 6;
 /** Relative change of epsilon below which another centre is not worth its FFT. */
 const RECENTRED = 0.02;
+/** log of the smallest delta at the tilt's centre for which undoing the tilt stays within a double. */
+const LOG_SCALE_MIN = -600;
 /** Charged to every point for the round-off of its tilted, composed mass (their total is 1); generous by two digits. */
 const ROUND_OFF = 1e-13;
 
@@ -216,6 +218,9 @@ function tiltFor(loss: LossDistribution, steps: number, epsilon: number): number
 function composedEpsilon(loss: LossDistribution, steps: number, delta: number, epsilonGuess: number): number {
   const theta = tiltFor(loss, steps, epsilonGuess);
   const tilt = cumulants(loss, theta);
+  const logScale = steps * tilt.log - theta * epsilonGuess;
+  // The centre lies so far above the answer that masses near the answer would overflow when the tilt is undone.
+  if (logScale < LOG_SCALE_MIN) return composedEpsilon(loss, steps, delta, 0.7 * epsilonGuess);
   const spread = Math.sqrt(steps * tilt.variance);
   let n = 2 ** Math.ceil(Math.log2(Math.max(loss.mass.length, (WINDOW_SD * spread) / loss.step, 1024)));
   if (n > WINDOW_MAX) return Infinity;
@@ -225,7 +230,6 @@ function composedEpsilon(loss: LossDistribution, steps: number, delta: number, e
   // composed[j] is the mass at loss (T first + j + m n) step for whichever m falls into the window that is centred at the tilted mean.
   const bottom = Math.floor((steps * tilt.mean) / loss.step) - n / 2;
   const top = (bottom + n - 1) * loss.step;
-  const logScale = steps * tilt.log - theta * epsilonGuess;
   const wrapped = Math.exp(chernoff(loss, steps, theta, top));
   const infinite = -Math.expm1(steps * Math.log1p(-loss.infinityMass));
   const spare = delta - wrapped - infinite;
@@ -236,8 +240,10 @@ function composedEpsilon(loss: LossDistribution, steps: number, delta: number, e
     const index = bottom + j;
     const value = index * loss.step;
     // delta(eps) for eps in [value, value + step) from the masses above it: scale (s1 - e^(eps - guess) s2).
-    if (Math.exp(logScale) * (s1 - Math.exp(value - epsilonGuess) * s2) > spare) {
-      return Math.max(0, epsilonGuess + Math.log((s1 - spare * Math.exp(-logScale)) / s2));
+    // Negated, so that an overflow ends here and not in an epsilon of 0.
+    if (!(Math.exp(logScale) * (s1 - Math.exp(value - epsilonGuess) * s2) <= spare)) {
+      const epsilon = epsilonGuess + Math.log((s1 - spare * Math.exp(-logScale)) / s2);
+      return Number.isFinite(epsilon) ? Math.max(0, epsilon) : Infinity;
     }
     if (value < 0) return 0;
     const slot = (((index - steps * loss.first) % n) + n) % n;
