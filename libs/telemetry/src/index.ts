@@ -1,6 +1,7 @@
 export * from './errors.ts';
 export { createLogger, LOG_LEVELS, type LoggerOptions, type LogLevel, parseLogLevel } from './logger.ts';
 export { counter, histogram, type Instrument, type Measure } from './metrics.ts';
+export { startTelemetry, type Telemetry, type TelemetryOptions } from './otlp.ts';
 export { REDACTED_NAMES, redact } from './redact.ts';
 export {
   type AttributeMap,
