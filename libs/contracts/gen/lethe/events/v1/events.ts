@@ -106,6 +106,8 @@ export interface PrivacySpent {
   mechanismDigest: string;
   epsilonUpper: number;
   delta: number;
+  /** Weights from which the charged steps start, sealed; absent where they start from nothing. */
+  start: ArtefactRef | undefined;
 }
 
 /** model.trained, on training-run/{run} */
@@ -117,6 +119,8 @@ export interface ModelTrained {
     | undefined;
   /** Erasure that caused this version; empty for the first training. */
   erasure: string;
+  /** What that erasure achieved for this model; absent for the first training. */
+  claim: ArtefactClaim | undefined;
 }
 
 /** training.failed, on training-run/{run} */
@@ -1181,7 +1185,7 @@ export const TrainingRequested: MessageFns<TrainingRequested> = {
 };
 
 function createBasePrivacySpent(): PrivacySpent {
-  return { run: "", firstStep: 0, steps: 0, mechanismDigest: "", epsilonUpper: 0, delta: 0 };
+  return { run: "", firstStep: 0, steps: 0, mechanismDigest: "", epsilonUpper: 0, delta: 0, start: undefined };
 }
 
 export const PrivacySpent: MessageFns<PrivacySpent> = {
@@ -1203,6 +1207,9 @@ export const PrivacySpent: MessageFns<PrivacySpent> = {
     }
     if (message.delta !== 0) {
       writer.uint32(49).double(message.delta);
+    }
+    if (message.start !== undefined) {
+      ArtefactRef.encode(message.start, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1268,6 +1275,14 @@ export const PrivacySpent: MessageFns<PrivacySpent> = {
             message.delta = reader.double();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.start = ArtefactRef.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1291,12 +1306,15 @@ export const PrivacySpent: MessageFns<PrivacySpent> = {
     message.mechanismDigest = object.mechanismDigest ?? "";
     message.epsilonUpper = object.epsilonUpper ?? 0;
     message.delta = object.delta ?? 0;
+    message.start = (object.start !== undefined && object.start !== null)
+      ? ArtefactRef.fromPartial(object.start)
+      : undefined;
     return message;
   },
 };
 
 function createBaseModelTrained(): ModelTrained {
-  return { run: "", model: undefined, state: undefined, erasure: "" };
+  return { run: "", model: undefined, state: undefined, erasure: "", claim: undefined };
 }
 
 export const ModelTrained: MessageFns<ModelTrained> = {
@@ -1312,6 +1330,9 @@ export const ModelTrained: MessageFns<ModelTrained> = {
     }
     if (message.erasure !== "") {
       writer.uint32(34).string(message.erasure);
+    }
+    if (message.claim !== undefined) {
+      ArtefactClaim.encode(message.claim, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1361,6 +1382,14 @@ export const ModelTrained: MessageFns<ModelTrained> = {
             message.erasure = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.claim = ArtefactClaim.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1384,6 +1413,9 @@ export const ModelTrained: MessageFns<ModelTrained> = {
       ? ArtefactRef.fromPartial(object.state)
       : undefined;
     message.erasure = object.erasure ?? "";
+    message.claim = (object.claim !== undefined && object.claim !== null)
+      ? ArtefactClaim.fromPartial(object.claim)
+      : undefined;
     return message;
   },
 };
