@@ -243,7 +243,9 @@ function composedEpsilon(loss: LossDistribution, steps: number, delta: number, e
     // Negated, so that an overflow ends here and not in an epsilon of 0.
     if (!(Math.exp(logScale) * (s1 - Math.exp(value - epsilonGuess) * s2) <= spare)) {
       const epsilon = epsilonGuess + Math.log((s1 - spare * Math.exp(-logScale)) / s2);
-      return Number.isFinite(epsilon) ? Math.max(0, epsilon) : Infinity;
+      // The grid point above was checked in the round before; round-off in s1 alone may not push the answer past it.
+      const checked = value + loss.step;
+      return epsilon <= checked ? Math.max(0, epsilon) : checked;
     }
     if (value < 0) return 0;
     const slot = (((index - steps * loss.first) % n) + n) % n;
