@@ -1,0 +1,95 @@
+/** The vault: records, keys, dataset roots, suppression. See README.md for what it takes, gives and keeps. */
+import { EVENT, parseName, resourceName, vault } from '@lethe/contracts';
+import { AggregateStore, effectId, on, type Subscription, subscribe } from '@lethe/events';
+import { bind } from '@lethe/rpc';
+import { SAGA_EVENTS, SealedArtefacts, type Service, type ServiceDeps } from '@lethe/service';
+import { openKeyStore } from '@lethe/store';
+import { onErasureRequested } from './consumers/erasure-requested.ts';
+import { onErasureStarted } from './consumers/erasure-started.ts';
+import { onOwnersConfirmed } from './consumers/owners-confirmed.ts';
+import type { ScanRoot, VaultContext } from './context.ts';
+import { Datasets, rootResource } from './datasets.ts';
+import { vaultErasure } from './domain/erasure.ts';
+import { VAULT } from './errors.ts';
+import { Keys } from './keys.ts';
+import { RecordLog } from './record-log.ts';
+import { createArtefactKey, destroyArtefactKeys, getArtefactKey } from './rpc/artefact-keys.ts';
+import { createDataset } from './rpc/create-dataset.ts';
+import { ingest } from './rpc/ingest.ts';
+import { readRecords } from './rpc/read-records.ts';
+import { resolveSubject } from './rpc/resolve-subject.ts';
+import { Suppression } from './suppression.ts';
+
+export interface VaultSettings {
+  /** Holds the key store; no ordinary backup may contain it. */
+  readonly keyDirectory: string;
+  readonly scanRoots: readonly ScanRoot[];
+  readonly unscanned: VaultContext['unscanned'];
+}
+
+export function createVault(deps: ServiceDeps, settings: VaultSettings): Service {
+  const records = new RecordLog(deps.bus);
+  const keys = new Keys(
+    openKeyStore({ directory: settings.keyDirectory, random: deps.random, clock: deps.clock }),
+  );
+  const context: VaultContext = {
+    ...deps,
+    keys,
+    records,
+    datasets: new Datasets(deps, records),
+    suppression: new Suppression(),
+    artefacts: new SealedArtefacts(deps),
+    erasures: new AggregateStore(vaultErasure, { bus: deps.bus, source: 'vault', clock: deps.clock }),
+    scanRoots: settings.scanRoots,
+    unscanned: settings.unscanned,
+  };
+  const { datasets } = context;
+  let subscription: Subscription | undefined;
+  const binding = bind(vault.VaultServiceDefinition, {
+    createDataset: (request) => createDataset(context, request),
+    getDataset: async ({ name }) => {
+      const [tenant, id] = parseName('dataset', name);
+      return await datasets.resource(tenant, id!);
+    },
+    ingest: (requests) => ingest(context, requests),
+    commitDatasetRoot: async ({ dataset, requestId }) => {
+      const [tenant, id] = parseName('dataset', dataset);
+      if (requestId === '')
+        throw VAULT.REQUEST_INVALID('request_id is empty', { details: { field: 'request_id' } });
+      const eventId = effectId(`${resourceName('dataset', tenant, id!)}|${requestId}`, 'root');
+      return rootResource(tenant, id!, await datasets.commit(tenant, id!, eventId));
+    },
+    getDatasetRoot: async ({ name }) => {
+      const { tenant, dataset, root } = await datasets.root(name);
+      return rootResource(tenant, dataset, root);
+    },
+    readRecords: (request, { signal }) => readRecords(context, request, signal),
+    resolveSubject: (request) => resolveSubject(context, request),
+    createArtefactKey: (request) => createArtefactKey(context, request),
+    getArtefactKey: (request) => getArtefactKey(context, request),
+    destroyArtefactKeys: (request) => destroyArtefactKeys(context, request),
+  });
+  return {
+    name: 'vault',
+    bindings: [binding],
+    async start() {
+      await context.suppression.load(deps.bus);
+      subscription = await subscribe({
+        bus: deps.bus,
+        consumer: 'vault-erasure-part',
+        aggregates: ['erasure'],
+        handlers: [
+          on(EVENT.erasureRequested, (event) => onErasureRequested(context, event)),
+          on(EVENT.erasureStarted, (event) => onErasureStarted(context, event)),
+          on(EVENT.erasureOwnersConfirmed, (event) => onOwnersConfirmed(context, event)),
+        ],
+        ignores: SAGA_EVENTS,
+        logger: deps.logger,
+      });
+    },
+    async close() {
+      await subscription?.stop();
+      keys.close();
+    },
+  };
+}
