@@ -10,23 +10,13 @@ import { after, before, test } from 'node:test';
 import { type Lethe, lethe } from '@lethe/client';
 import { EVENT, type events } from '@lethe/contracts';
 import { encodePayload, encodeSpec, parseSpec } from '@lethe/datasets';
-import {
-  aggregateSubject,
-  connectJetStream,
-  ensurePlatformStreams,
-  envelope,
-  findNatsServer,
-  type JetStreamBus,
-  type NatsServer,
-  STREAMS,
-  startNatsServer,
-} from '@lethe/events';
+import { aggregateSubject, envelope, ObjectStore, STREAMS } from '@lethe/events';
 import { SortedTree, verifyAbsence, verifyMembership } from '@lethe/merkle';
-import { createServer, loadOrCreateCredentials, type RpcServer, tokenAuthenticator } from '@lethe/rpc';
-import type { Service } from '@lethe/service';
-import { fromHex, LetheError, secureRandom, silentLogger, systemClock } from '@lethe/std';
+import { loadOrCreateCredentials } from '@lethe/rpc';
+import { type Host, readConfig, startHost } from '@lethe/service';
+import { fromHex, LetheError } from '@lethe/std';
 import { piecesOf, scan } from '@lethe/store';
-import { createVault } from './index.ts';
+import { hostedVault } from './hosted.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'lethe-vault-'));
 const spec = parseSpec({
@@ -39,71 +29,41 @@ const spec = parseSpec({
 });
 const parent = 'tenants/acme';
 const dataset = `${parent}/datasets/visits`;
-let nats: NatsServer;
-let bus: JetStreamBus;
-let server: RpcServer;
-let service: Service;
+let host: Host;
 let client: Lethe;
 let platform: Lethe;
 
 async function start(): Promise<void> {
-  const credentials = loadOrCreateCredentials(join(home, 'credentials.json'), 'acme');
-  const token = (role: string): string => credentials.find((credential) => credential.role === role)!.token;
-  bus = await connectJetStream({ url: nats.url, name: 'test' });
-  await ensurePlatformStreams(bus);
-  const handlers: { late?: Lethe } = {};
-  const peers = new Proxy({} as Lethe, { get: (_, part) => Reflect.get(handlers.late!, part) });
-  service = createVault(
-    {
-      bus,
-      peers: {
-        ...peers,
-        get vault() {
-          return platform.vault;
-        },
-      } as Lethe,
-      clock: systemClock,
-      random: secureRandom(),
-      logger: silentLogger,
-    },
-    {
-      keyDirectory: join(home, 'keys'),
-      scanRoots: [
-        { name: 'jetstream', path: nats.storeDirectory },
-        { name: 'key-store', path: join(home, 'keys') },
-      ],
-      unscanned: [],
-    },
-  );
-  server = await createServer({
-    services: service.bindings,
-    authenticate: tokenAuthenticator(credentials),
-    logger: silentLogger,
+  const config = readConfig({
+    ...process.env,
+    LETHE_DATA_DIR: home,
+    LETHE_TENANT: 'acme',
+    LETHE_PORT: '0',
+    LETHE_LOG: 'silent',
   });
-  client = lethe({ address: server.address, token: token('client') });
-  platform = lethe({ address: server.address, token: token('platform') });
-  await service.start();
+  host = await startHost(config, 'test', [hostedVault]);
+  const credentials = loadOrCreateCredentials(config.credentialsPath, 'acme');
+  const as = (role: string): Lethe =>
+    lethe({
+      address: host.address,
+      token: credentials.find((credential) => credential.role === role)!.token,
+    });
+  client = as('client');
+  platform = as('platform');
 }
 
 async function stop(): Promise<void> {
-  await service.close();
   client.close();
   platform.close();
-  await server.close();
-  await bus.close();
+  await host.close();
 }
 
 before(async () => {
-  nats = await startNatsServer({
-    binary: findNatsServer({ environment: process.env, announce: console.log }),
-    directory: join(home, 'nats'),
-  });
   await start();
   await client.vault.createDataset({ parent, datasetId: 'visits', spec: encodeSpec(spec), requestId: 'r' });
 });
 after(async () => {
   await stop();
-  await nats.stop();
   rmSync(home, { recursive: true });
 });
 
@@ -162,7 +122,7 @@ test('records are stored once, read back under a root, and lie on the disk as ci
     people.map((person) => person.recordId),
   );
   const found = await scan(
-    [nats.storeDirectory, join(home, 'keys')],
+    [join(home, 'nats'), join(home, 'vault')],
     [
       ...piecesOf('payload', people[3]!.payload),
       { kind: 'id', bytes: new TextEncoder().encode('person-11') },
@@ -220,7 +180,11 @@ async function say<Data>(
     definition.codec.encode(data).finish(),
     'application/protobuf',
   );
-  await bus.append(STREAMS.events, aggregateSubject({ tenant: 'acme', type: 'erasure', id: 'e1' }), message);
+  await host.bus.append(
+    STREAMS.events,
+    aggregateSubject({ tenant: 'acme', type: 'erasure', id: 'e1' }),
+    message,
+  );
 }
 
 async function fact<Data>(definition: {
@@ -228,7 +192,7 @@ async function fact<Data>(definition: {
   codec: { decode(bytes: Uint8Array): Data };
 }): Promise<Data> {
   for (let i = 0; i < 300; i++) {
-    for await (const message of bus.read(
+    for await (const message of host.bus.read(
       STREAMS.events,
       aggregateSubject({ tenant: 'acme', type: 'vault-erasure', id: 'e1' }),
     )) {
@@ -278,12 +242,7 @@ test('an erasure contains at once, destroys, proves it, and survives a restart i
   assert.equal(done.residualBytes, 0n);
   assert.equal(done.claims.length, 1);
   const evidence = JSON.parse(
-    new TextDecoder().decode(
-      await (async () => {
-        const { ObjectStore } = await import('@lethe/events');
-        return await new ObjectStore(bus).get('acme', done.evidence!.object);
-      })(),
-    ),
+    new TextDecoder().decode(await new ObjectStore(host.bus).get('acme', done.evidence!.object)),
   );
   assert.equal(evidence.scan.planted.foundBefore, 3);
   assert.equal(evidence.scan.planted.foundAfter, 0);
