@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { canonicalJson, utf8 } from '@lethe/std';
+import {
+  datasetEvidence,
+  keyReceipt,
+  parseEvidence,
+  rootStatementDigests,
+  scanReport,
+  unscannedStores,
+  type VaultEvidence,
+} from './evidence.ts';
+
+const root = (name: string, count: number) => ({ root: name, count, statementDigest: `digest of ${name}` });
+const REMOVED = {
+  leaf: 'aa',
+  inclusion: { index: 3, path: ['p'] },
+  absence: { left: { value: 'a9', index: 2, proof: ['q'] }, right: null },
+};
+
+const evidence = (dataset: object = {}, planted: object = {}): VaultEvidence => ({
+  datasets: [
+    {
+      name: 'd',
+      rootBefore: root('before', 10),
+      rootAfter: root('after', 7),
+      removed: [REMOVED],
+      ...dataset,
+    },
+  ],
+  keyReceipt: {
+    keyIdDigest: 'k',
+    keys: 2,
+    destroyedAt: '2026-01-31T12:00:00Z',
+    method: 'm',
+    settings: { secure_delete: 'ON' },
+  },
+  scan: {
+    stores: [
+      { name: 's', bytes: 5, files: 1, scanned: true },
+      { name: 'far', bytes: 9, files: 1, scanned: false, reason: 'not ours' },
+    ],
+    bytesScanned: 5,
+    needles: [{ kind: 'code-lane', count: 3, found: 1 }],
+    planted: { placed: 2, foundBefore: 2, foundAfter: 0, ...planted },
+  },
+});
+
+test('counts add up, whichever of the two numbers the vault gives', () => {
+  for (const given of [{}, { removedWithIt: 4 }, { added: 5 }, { removedWithIt: 4, added: 2 }]) {
+    const [data] = datasetEvidence(evidence(given));
+    assert.ok(data);
+    assert.equal(data.countAfter, data.countBefore - 1 - data.removedWithIt + data.added);
+    assert.ok(data.removedWithIt >= 0 && data.added >= 0);
+    assert.deepEqual(
+      { removedWithIt: data.removedWithIt, added: data.added, ...given },
+      {
+        removedWithIt: data.removedWithIt,
+        added: data.added,
+      },
+    );
+  }
+  const grown = datasetEvidence(evidence({ rootAfter: root('after', 12) }))[0];
+  assert.deepEqual([grown?.removedWithIt, grown?.added], [0, 3]);
+});
+
+test('proofs keep their places', () => {
+  assert.deepEqual(datasetEvidence(evidence())[0]?.removed, [
+    {
+      leaf: 'aa',
+      index: 3,
+      inclusionProof: ['p'],
+      left: { leaf: 'a9', index: 2, inclusionProof: ['q'] },
+      right: null,
+    },
+  ]);
+  assert.deepEqual(rootStatementDigests(evidence()), ['digest of before', 'digest of after']);
+});
+
+test('a scan whose planted copies were missed, or outlived it, is no scan', () => {
+  assert.equal(scanReport(evidence({}, { foundBefore: 1 })), null);
+  assert.equal(scanReport(evidence({}, { foundAfter: 1 })), null);
+  assert.equal(scanReport(evidence({}, { placed: 0, foundBefore: 0 })), null);
+  const report = scanReport(evidence());
+  assert.equal(report?.bytesScanned, 5);
+  assert.deepEqual(report?.needles, [{ kind: 'CODE_LANE', needles: 3, found: 1 }]);
+  assert.equal(report?.stores.at(-1)?.planted, 2);
+  assert.ok(
+    !report?.stores.some(({ store }) => store === 'far'),
+    'what was not scanned is not in the report',
+  );
+  assert.match(unscannedStores(evidence())[0] ?? '', /far.*not ours/);
+});
+
+test('times get milliseconds; evidence that lacks a part is refused', () => {
+  assert.equal(keyReceipt(evidence()).destroyedAt, '2026-01-31T12:00:00.000Z');
+  const { scan, ...rest } = evidence();
+  assert.ok(scan);
+  assert.throws(() => parseEvidence(utf8(canonicalJson(rest))), /LETHE-4509/);
+  assert.deepEqual(parseEvidence(utf8(canonicalJson(evidence()))), evidence());
+});
