@@ -153,6 +153,9 @@ export interface FederationTrained {
   bytesPerSampleUp: number;
   bytesPerSampleDown: number;
   erasure: string;
+  /** Of an erasure only, so that a repeated erasure answers with the same: the claims and the parties' signed statements. */
+  claims: ArtefactClaim[];
+  attestations: Uint8Array[];
 }
 
 /** federation.failed, on federation/{federation}: the training stopped; it may be started again. */
@@ -1657,6 +1660,8 @@ function createBaseFederationTrained(): FederationTrained {
     bytesPerSampleUp: 0,
     bytesPerSampleDown: 0,
     erasure: "",
+    claims: [],
+    attestations: [],
   };
 }
 
@@ -1685,6 +1690,12 @@ export const FederationTrained: MessageFns<FederationTrained> = {
     }
     if (message.erasure !== "") {
       writer.uint32(66).string(message.erasure);
+    }
+    for (const v of message.claims) {
+      ArtefactClaim.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.attestations) {
+      writer.uint32(82).bytes(v!);
     }
     return writer;
   },
@@ -1766,6 +1777,22 @@ export const FederationTrained: MessageFns<FederationTrained> = {
             message.erasure = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.claims.push(ArtefactClaim.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.attestations.push(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1793,6 +1820,8 @@ export const FederationTrained: MessageFns<FederationTrained> = {
     message.bytesPerSampleUp = object.bytesPerSampleUp ?? 0;
     message.bytesPerSampleDown = object.bytesPerSampleDown ?? 0;
     message.erasure = object.erasure ?? "";
+    message.claims = object.claims?.map((e) => ArtefactClaim.fromPartial(e)) || [];
+    message.attestations = object.attestations?.map((e) => e) || [];
     return message;
   },
 };

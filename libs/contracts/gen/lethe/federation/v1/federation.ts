@@ -94,6 +94,7 @@ export interface PartyMessage {
     | { $case: "committed"; value: Committed }
     | { $case: "attestation"; value: Attestation }
     | { $case: "refusal"; value: Refusal }
+    | { $case: "ready"; value: Ready }
     | undefined;
 }
 
@@ -105,6 +106,8 @@ export interface Hello {
   /** Number of columns of this party's rows. */
   columns: number;
   rows: bigint;
+  /** SHA-256 of the fully trained bottom model that the party holds, hex; empty without one. */
+  modelDigest: string;
 }
 
 /** Packed codes of the rows of the batch in manifest order, or of prediction rows. */
@@ -114,10 +117,15 @@ export interface Codes {
   codes: Uint8Array;
 }
 
-/** The update of a step has been applied. */
+/** The update of a step is prepared; parameters switch on Commit. */
+export interface Ready {
+  stepId: string;
+}
+
+/** The last step of an epoch has been applied. */
 export interface Committed {
   stepId: string;
-  /** SHA-256 of the bottom model, hex; sent at the end of an epoch. */
+  /** SHA-256 of the bottom model, hex. */
   modelDigest: string;
 }
 
@@ -145,6 +153,8 @@ export interface CoordinatorMessage {
     | { $case: "eraseRows"; value: EraseRows }
     | { $case: "attest"; value: Attest }
     | { $case: "goodbye"; value: Goodbye }
+    | { $case: "commit"; value: Commit }
+    | { $case: "abort"; value: Abort }
     | undefined;
 }
 
@@ -156,25 +166,42 @@ export interface Welcome {
   index: number;
 }
 
-/** Both sides start from the initial weights that the seed gives and order batches by it. */
+/**
+ * Both sides start from the initial weights that the specification's seed gives. A party that lacks a row refuses, with the
+ * job as step id.
+ */
 export interface StartTraining {
   version: number;
+  /** Key of the batch orders, 32 bytes, hex. */
   seed: string;
   /** Rows that take part, by record id, in the order that batch orders refer to. */
   recordIds: string[];
+  /** Names this run; ids of its steps are {job}:{step}. */
+  job: string;
 }
 
 export interface StartStep {
   stepId: string;
   epoch: number;
+  /** Number of steps committed before this one, over all epochs. */
   step: number;
-  /** SHA-256 over the record ids of the batch; a party whose own batch differs refuses. */
+  /** RFC 6962 root over the record ids of the batch; a party whose own batch differs refuses before any code leaves it. */
   manifest: Uint8Array;
 }
 
 export interface Gradients {
   stepId: string;
   gradients: Uint8Array;
+}
+
+/** Every party is ready: the prepared update becomes the model. */
+export interface Commit {
+  stepId: string;
+}
+
+/** The prepared update is dropped and leaves no trace. */
+export interface Abort {
+  stepId: string;
 }
 
 export interface EncodeRows {
@@ -192,6 +219,8 @@ export interface Attest {
   erasure: string;
   /** SHA-256 binding to the erasure request, hex. */
   requestDigest: string;
+  /** The party's model in the version before, as the federation has recorded it, hex. */
+  digestBefore: string;
 }
 
 export interface Goodbye {
@@ -835,6 +864,9 @@ export const PartyMessage: MessageFns<PartyMessage> = {
       case "refusal":
         Refusal.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "ready":
+        Ready.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -892,6 +924,14 @@ export const PartyMessage: MessageFns<PartyMessage> = {
             message.message = { $case: "refusal", value: Refusal.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "ready", value: Ready.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -940,13 +980,19 @@ export const PartyMessage: MessageFns<PartyMessage> = {
         }
         break;
       }
+      case "ready": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "ready", value: Ready.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseHello(): Hello {
-  return { federation: "", party: "", publicKey: new Uint8Array(0), columns: 0, rows: 0n };
+  return { federation: "", party: "", publicKey: new Uint8Array(0), columns: 0, rows: 0n, modelDigest: "" };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -968,6 +1014,9 @@ export const Hello: MessageFns<Hello> = {
         throw new globalThis.Error("value provided for field message.rows of type uint64 too large");
       }
       writer.uint32(40).uint64(message.rows);
+    }
+    if (message.modelDigest !== "") {
+      writer.uint32(50).string(message.modelDigest);
     }
     return writer;
   },
@@ -1025,6 +1074,14 @@ export const Hello: MessageFns<Hello> = {
             message.rows = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.modelDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1047,6 +1104,7 @@ export const Hello: MessageFns<Hello> = {
     message.publicKey = object.publicKey ?? new Uint8Array(0);
     message.columns = object.columns ?? 0;
     message.rows = (object.rows !== undefined && object.rows !== null) ? BigInt(object.rows) : 0n;
+    message.modelDigest = object.modelDigest ?? "";
     return message;
   },
 };
@@ -1114,6 +1172,61 @@ export const Codes: MessageFns<Codes> = {
     const message = createBaseCodes();
     message.stepId = object.stepId ?? "";
     message.codes = object.codes ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseReady(): Ready {
+  return { stepId: "" };
+}
+
+export const Ready: MessageFns<Ready> = {
+  encode(message: Ready, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stepId !== "") {
+      writer.uint32(10).string(message.stepId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ready {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReady();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.stepId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Ready>): Ready {
+    return Ready.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Ready>): Ready {
+    const message = createBaseReady();
+    message.stepId = object.stepId ?? "";
     return message;
   },
 };
@@ -1374,6 +1487,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "goodbye":
         Goodbye.encode(message.message.value, writer.uint32(66).fork()).join();
         break;
+      case "commit":
+        Commit.encode(message.message.value, writer.uint32(74).fork()).join();
+        break;
+      case "abort":
+        Abort.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1455,6 +1574,22 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "goodbye", value: Goodbye.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = { $case: "commit", value: Commit.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = { $case: "abort", value: Abort.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1518,6 +1653,18 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "goodbye": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "goodbye", value: Goodbye.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "commit": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "commit", value: Commit.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "abort": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "abort", value: Abort.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1596,7 +1743,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseStartTraining(): StartTraining {
-  return { version: 0, seed: "", recordIds: [] };
+  return { version: 0, seed: "", recordIds: [], job: "" };
 }
 
 export const StartTraining: MessageFns<StartTraining> = {
@@ -1609,6 +1756,9 @@ export const StartTraining: MessageFns<StartTraining> = {
     }
     for (const v of message.recordIds) {
       writer.uint32(26).string(v!);
+    }
+    if (message.job !== "") {
+      writer.uint32(34).string(message.job);
     }
     return writer;
   },
@@ -1650,6 +1800,14 @@ export const StartTraining: MessageFns<StartTraining> = {
             message.recordIds.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.job = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1670,6 +1828,7 @@ export const StartTraining: MessageFns<StartTraining> = {
     message.version = object.version ?? 0;
     message.seed = object.seed ?? "";
     message.recordIds = object.recordIds?.map((e) => e) || [];
+    message.job = object.job ?? "";
     return message;
   },
 };
@@ -1832,6 +1991,116 @@ export const Gradients: MessageFns<Gradients> = {
   },
 };
 
+function createBaseCommit(): Commit {
+  return { stepId: "" };
+}
+
+export const Commit: MessageFns<Commit> = {
+  encode(message: Commit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stepId !== "") {
+      writer.uint32(10).string(message.stepId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Commit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.stepId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Commit>): Commit {
+    return Commit.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Commit>): Commit {
+    const message = createBaseCommit();
+    message.stepId = object.stepId ?? "";
+    return message;
+  },
+};
+
+function createBaseAbort(): Abort {
+  return { stepId: "" };
+}
+
+export const Abort: MessageFns<Abort> = {
+  encode(message: Abort, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stepId !== "") {
+      writer.uint32(10).string(message.stepId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Abort {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAbort();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.stepId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Abort>): Abort {
+    return Abort.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Abort>): Abort {
+    const message = createBaseAbort();
+    message.stepId = object.stepId ?? "";
+    return message;
+  },
+};
+
 function createBaseEncodeRows(): EncodeRows {
   return { stepId: "", recordIds: [] };
 }
@@ -1967,7 +2236,7 @@ export const EraseRows: MessageFns<EraseRows> = {
 };
 
 function createBaseAttest(): Attest {
-  return { erasure: "", requestDigest: "" };
+  return { erasure: "", requestDigest: "", digestBefore: "" };
 }
 
 export const Attest: MessageFns<Attest> = {
@@ -1977,6 +2246,9 @@ export const Attest: MessageFns<Attest> = {
     }
     if (message.requestDigest !== "") {
       writer.uint32(18).string(message.requestDigest);
+    }
+    if (message.digestBefore !== "") {
+      writer.uint32(26).string(message.digestBefore);
     }
     return writer;
   },
@@ -2010,6 +2282,14 @@ export const Attest: MessageFns<Attest> = {
             message.requestDigest = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digestBefore = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2029,6 +2309,7 @@ export const Attest: MessageFns<Attest> = {
     const message = createBaseAttest();
     message.erasure = object.erasure ?? "";
     message.requestDigest = object.requestDigest ?? "";
+    message.digestBefore = object.digestBefore ?? "";
     return message;
   },
 };
