@@ -304,8 +304,8 @@ class Others {
       },
       scan: {
         stores: [
-          { name: 'jetstream', bytes: 1000, files: 3, scanned: true },
-          { name: 'remote', bytes: 0, files: 0, scanned: false, reason: 'the server is not ours' },
+          { name: 'jetstream', scanned: true },
+          { name: 'remote', scanned: false, reason: 'the server is not ours' },
         ],
         bytesScanned: 1000,
         needles: [{ kind: 'record-ciphertext', count: 4, found: story.needlesFound ?? 0 }],
@@ -470,6 +470,12 @@ test('an artefact that never held the person stands outside the lineage, by name
   const { body } = parseCanonicalJson(content) as { body: { lineage: string[]; outOfScope: string[] } };
   assert.ok(!body.lineage.includes(`${MODEL}-2`));
   assert.ok(body.outOfScope.some((sentence) => sentence.startsWith(`${MODEL}-2`)));
+});
+
+test('bytes that did not change are no exact erasure unless their owner says why', async (t) => {
+  const world = await openWorld(t);
+  const { resource } = await tell(world, { audit: 'none', second: { digestAfter: DIGEST('model 1') } }, 6);
+  assert.match(resource.conditions.at(-1)!.message, /left the bytes as they were/);
 });
 
 test('evidence that no verifier would accept ends partial without a certificate', async (t) => {

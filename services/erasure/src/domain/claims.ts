@@ -41,12 +41,14 @@ export function namedArtefacts(facts: Facts): readonly string[] {
 }
 
 /**
- * An owner says "exact" of bytes that did not change when nothing of the person was ever in them (the records came after
- * the artefact, for example). Such an artefact was not computed from the person: it has no place in the lineage, and the
+ * An owner says "exact" of bytes that did not change, and why, when nothing of the person was ever in them (the records came
+ * after the artefact, for example). Such an artefact was not computed from the person: it has no place in the lineage, and the
  * certificate names it among what it does not cover.
  */
 const isUntouched = (claim: common.ArtefactClaim): boolean =>
-  claim.claim === common.Claim.CLAIM_ERASED_EXACT && claim.digestAfter === claim.digestBefore;
+  claim.claim === common.Claim.CLAIM_ERASED_EXACT &&
+  claim.digestAfter === claim.digestBefore &&
+  claim.details.reason !== undefined;
 
 export interface Lineage {
   readonly lineage: readonly string[];

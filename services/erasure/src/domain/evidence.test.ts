@@ -37,8 +37,9 @@ const evidence = (dataset: object = {}, planted: object = {}): VaultEvidence => 
   },
   scan: {
     stores: [
-      { name: 's', bytes: 5, files: 1, scanned: true },
-      { name: 'far', bytes: 9, files: 1, scanned: false, reason: 'not ours' },
+      { name: 'jetstream', scanned: true },
+      { name: 'keys', scanned: true },
+      { name: 'far', scanned: false, reason: 'not ours' },
     ],
     bytesScanned: 5,
     needles: [{ kind: 'code-lane', count: 3, found: 1 }],
@@ -46,22 +47,16 @@ const evidence = (dataset: object = {}, planted: object = {}): VaultEvidence => 
   },
 });
 
-test('counts add up, whichever of the two numbers the vault gives', () => {
-  for (const given of [{}, { removedWithIt: 4 }, { added: 5 }, { removedWithIt: 4, added: 2 }]) {
+test('counts add up: the cohort left, and others may have come or left meanwhile', () => {
+  const counts = (given: object) => {
     const [data] = datasetEvidence(evidence(given));
-    assert.ok(data);
-    assert.equal(data.countAfter, data.countBefore - 1 - data.removedWithIt + data.added);
-    assert.ok(data.removedWithIt >= 0 && data.added >= 0);
-    assert.deepEqual(
-      { removedWithIt: data.removedWithIt, added: data.added, ...given },
-      {
-        removedWithIt: data.removedWithIt,
-        added: data.added,
-      },
-    );
-  }
-  const grown = datasetEvidence(evidence({ rootAfter: root('after', 12) }))[0];
-  assert.deepEqual([grown?.removedWithIt, grown?.added], [0, 3]);
+    return [data?.countBefore, data?.countAfter, data?.removedWithIt, data?.added];
+  };
+  assert.deepEqual(counts({}), [10, 7, 2, 0]);
+  assert.deepEqual(counts({ removedOfCohort: 2 }), [10, 7, 2, 0]);
+  assert.deepEqual(counts({ removedOfCohort: 4 }), [10, 7, 4, 2]);
+  assert.deepEqual(counts({ removedOfCohort: 1 }), [10, 7, 2, 0]);
+  assert.deepEqual(counts({ rootAfter: root('after', 12) }), [10, 12, 0, 3]);
 });
 
 test('proofs keep their places', () => {
@@ -93,7 +88,11 @@ test('a scan whose planted copies were missed, or outlived it, is no scan', () =
 });
 
 test('times get milliseconds; evidence that lacks a part is refused', () => {
-  assert.equal(keyReceipt(evidence()).destroyedAt, '2026-01-31T12:00:00.000Z');
+  const receipt = keyReceipt(evidence());
+  assert.equal(receipt.destroyedAt, '2026-01-31T12:00:00.000Z');
+  assert.deepEqual(receipt.settings, { secure_delete: 'ON', keys: 2 });
+  const text = { ...evidence(), keyReceipt: { ...evidence().keyReceipt, settings: 'secure_delete=1' } };
+  assert.deepEqual(keyReceipt(text).settings, { keyStore: 'secure_delete=1', keys: 2 });
   const { scan, ...rest } = evidence();
   assert.ok(scan);
   assert.throws(() => parseEvidence(utf8(canonicalJson(rest))), /LETHE-4509/);

@@ -37,22 +37,20 @@ export interface VaultEvidence {
       readonly inclusion: { readonly index: number; readonly path: readonly string[] };
       readonly absence: { readonly left: EvidenceMember | null; readonly right: EvidenceMember | null };
     }[];
-    /** Leaves of others that left and came between the two roots; where absent, one of them is taken as 0. */
-    readonly removedWithIt?: number;
-    readonly added?: number;
+    /** Leaves of the cohort, which left the tree together with the person's. */
+    readonly removedOfCohort?: number;
   }[];
   readonly keyReceipt: {
     readonly keyIdDigest: string;
     readonly keys: number;
     readonly destroyedAt: string;
     readonly method: string;
-    readonly settings: Details;
+    /** As the key store reads them back: one text, or by name. */
+    readonly settings: string | Details;
   };
   readonly scan: {
     readonly stores: readonly {
       readonly name: string;
-      readonly bytes: number;
-      readonly files: number;
       readonly scanned: boolean;
       readonly reason?: string;
     }[];
@@ -86,16 +84,18 @@ const neighbour = (member: EvidenceMember | null): NeighbourLeaf | null =>
   member && { leaf: member.value, index: member.index, inclusionProof: member.proof };
 
 export const datasetEvidence = ({ datasets }: VaultEvidence): DatasetEvidence[] =>
-  datasets.map(({ name, rootBefore, rootAfter, removed, removedWithIt, added }) => {
-    const others = rootAfter.count - rootBefore.count + removed.length;
+  datasets.map(({ name, rootBefore, rootAfter, removed, removedOfCohort }) => {
+    // Less the person's own, by how much the tree grew: records that came meanwhile, less leaves of others that left.
+    const grown = rootAfter.count - rootBefore.count + removed.length;
+    const removedWithIt = Math.max(removedOfCohort ?? 0, -grown);
     return {
       dataset: name,
       rootBefore: rootBefore.root,
       rootAfter: rootAfter.root,
       countBefore: rootBefore.count,
       countAfter: rootAfter.count,
-      removedWithIt: removedWithIt ?? Math.max(0, (added ?? 0) - others),
-      added: added ?? Math.max(0, others + (removedWithIt ?? 0)),
+      removedWithIt,
+      added: grown + removedWithIt,
       removed: removed.map(({ leaf, inclusion, absence }) => ({
         leaf,
         index: inclusion.index,
@@ -110,7 +110,10 @@ export const keyReceipt = ({ keyReceipt: receipt }: VaultEvidence): KeyReceipt =
   keyIdDigest: receipt.keyIdDigest,
   destroyedAt: timestamp(Date.parse(receipt.destroyedAt)),
   method: receipt.method,
-  settings: { ...receipt.settings, keys: receipt.keys },
+  settings: {
+    ...(typeof receipt.settings === 'string' ? { keyStore: receipt.settings } : receipt.settings),
+    keys: receipt.keys,
+  },
 });
 
 /** True when the scanner found every planted copy before and none after: only then does its silence say anything. */
@@ -122,26 +125,24 @@ export const residues = ({ scan }: VaultEvidence): number =>
   scan.needles.reduce((sum, needle) => sum + needle.found, 0);
 
 /**
- * The vault counts planted copies over all stores together; the body counts them per store. They stand as an entry of their own
- * that adds no bytes. @returns null where the scan proves nothing: the certificate is then partial
+ * The vault counts bytes and planted copies over all stores together, so they stand as one entry that names them all.
+ * @returns null where the scan proves nothing: the certificate is then partial
  */
 export function scanReport(evidence: VaultEvidence): ScanReport | null {
-  if (!isScanProven(evidence)) return null;
-  const { stores, needles, planted } = evidence.scan;
-  const scanned = stores.filter((store) => store.scanned);
-  const store = (name: string, bytesScanned: number, plants: EvidencePlants) => ({
-    store: name,
-    bytesScanned,
-    planted: plants.placed,
-    plantedFoundBefore: plants.foundBefore,
-    plantedFoundAfter: plants.foundAfter,
-  });
+  const { stores, bytesScanned, needles, planted } = evidence.scan;
+  const scanned = stores.filter((store) => store.scanned).map(({ name }) => name);
+  if (!isScanProven(evidence) || scanned.length === 0 || needles.length === 0) return null;
   return {
     stores: [
-      ...scanned.map(({ name, bytes }) => store(name, bytes, { placed: 0, foundBefore: 0, foundAfter: 0 })),
-      store('planted copies in all stores', 0, planted),
+      {
+        store: scanned.join(' + '),
+        bytesScanned,
+        planted: planted.placed,
+        plantedFoundBefore: planted.foundBefore,
+        plantedFoundAfter: planted.foundAfter,
+      },
     ],
-    bytesScanned: scanned.reduce((sum, { bytes }) => sum + bytes, 0),
+    bytesScanned,
     needles: needles.map(({ kind, count, found }) => ({
       kind: kind.toUpperCase().replaceAll('-', '_'),
       needles: count,
