@@ -236,6 +236,23 @@ export function busConformance(
       assert.deepEqual(seen.slice(8), ['m7/1'], 'a durable goes on where it was');
     });
 
+    run('a consumer that is stopped as soon as it is started stops', async (bus) => {
+      for (let i = 0; i < 10; i++) {
+        const consumption = await bus.consume({
+          stream: STREAMS.records,
+          durable: `brief${i}`,
+          filterSubject: record('*'),
+          handler: async (delivery) => delivery.ack(),
+        });
+        await sleep(i);
+        const stopped = await Promise.race([
+          consumption.stop().then(() => true),
+          sleep(5_000).then(() => false),
+        ]);
+        assert.ok(stopped, `stopped ${i} ms after its start`);
+      }
+    });
+
     run('what is neither acknowledged nor working comes again; working() holds it', async (bus) => {
       await bus.append(STREAMS.records, record('a'), message('slow'));
       await bus.append(STREAMS.records, record('a'), message('forgotten'));

@@ -71,7 +71,7 @@ export interface Loaded<State> {
 interface Folding<State> extends Loaded<State> {
   readonly snapshotSequence: number;
   readonly snapshotVersion: number;
-  /** Ids accepted since the snapshot before the last: an id is accepted once. */
+  /** Ids accepted since the snapshot before the last: a writer proposes none of them again. */
   readonly ids: Set<string>;
 }
 
@@ -323,7 +323,7 @@ export class AggregateStore<State, Definition extends EventDefinition> {
   ): { folding: Folding<State>; event?: EventOf<Definition> } {
     const { id, type, version } = readEnvelope(message);
     const passed = { ...folding, lastSequence: message.sequence };
-    if (version !== folding.version + 1 || folding.ids.has(id)) return { folding: passed };
+    if (version !== folding.version + 1) return { folding: passed };
     if (type === SNAPSHOT_TYPE) return { folding: this.#foldSnapshot(message, version) };
     const definition = this.#byType.get(type);
     if (!definition) {

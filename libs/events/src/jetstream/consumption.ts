@@ -56,7 +56,7 @@ export class PullConsumption implements Consumption {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await this.#messages?.close();
+    this.#messages?.stop();
     await this.#running;
     await Promise.all(this.#inFlight.values());
     this.#options.onStopped();
@@ -102,6 +102,9 @@ export class PullConsumption implements Consumption {
           idle_heartbeat: IDLE_HEARTBEAT_MS,
         });
         this.#messages = messages;
+        // Stopped while the pull was being opened: there was nothing to stop then. The client library carries a stop out
+        // inside the iteration, so it is asked for here and happens below; waiting for it here would be for ever.
+        if (this.#stopping) messages.stop();
         this.#lastDeliveryMs = Date.now();
         const watchdog = setInterval(() => void this.#watch(messages), WATCHDOG_MS);
         void this.#stopWhenLost(messages);
@@ -112,7 +115,7 @@ export class PullConsumption implements Consumption {
           }
         } finally {
           clearInterval(watchdog);
-          await messages.close();
+          messages.stop();
         }
       } catch (error) {
         if (this.#stopping) return;

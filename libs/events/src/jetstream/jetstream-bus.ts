@@ -253,23 +253,19 @@ export class JetStreamBus implements Bus {
   async *read(stream: string, subject: string, options: ReadOptions = {}): AsyncGenerator<StoredMessage> {
     const last = options.toSequence ?? Number.MAX_SAFE_INTEGER;
     let next = options.fromSequence ?? 1;
-    for (let single = 0; single < SINGLE_READS_MAX; single++) {
-      const message = await this.#nextFromLeader(stream, subject, next);
-      if (!message || message.sequence > last) return;
-      yield message;
-      next = message.sequence + 1;
-    }
-    for await (const message of this.#bulk(stream, subject, next)) {
-      if (message.sequence > last) return;
-      yield message;
-      next = message.sequence + 1;
-    }
-    // A consumer may live on a follower that lags: the end is where the leader says it is.
+    // Single reads from the leader begin and end it: a consumer may live on a follower that lags, or lose its server.
     for (;;) {
-      const message = await this.#nextFromLeader(stream, subject, next);
-      if (!message || message.sequence > last) return;
-      yield message;
-      next = message.sequence + 1;
+      for (let single = 0; single < SINGLE_READS_MAX; single++) {
+        const message = await this.#nextFromLeader(stream, subject, next);
+        if (!message || message.sequence > last) return;
+        yield message;
+        next = message.sequence + 1;
+      }
+      for await (const message of this.#bulk(stream, subject, next)) {
+        if (message.sequence > last) return;
+        yield message;
+        next = message.sequence + 1;
+      }
     }
   }
 
@@ -370,6 +366,7 @@ export class JetStreamBus implements Bus {
     return await this.#fetch(stream, query);
   }
 
+  /** Many messages at a time, up to what was there when it began; may end early. */
   async *#bulk(stream: string, subject: string, from: number): AsyncGenerator<StoredMessage> {
     const streamName = this.#streamName(stream);
     const info = await this.#asking(stream, () =>
@@ -398,7 +395,8 @@ export class JetStreamBus implements Bus {
         left -= got;
       }
     } catch (error) {
-      throw translate(error, stream);
+      // The reader goes on from the leader where this broke off.
+      if (!isTransient(error)) throw translate(error, stream);
     } finally {
       await this.#manager.consumers.delete(streamName, info.name).catch(() => undefined);
     }

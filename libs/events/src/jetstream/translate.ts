@@ -1,5 +1,5 @@
 import { LetheError } from '@lethe/std';
-import { JetStreamApiError } from '@nats-io/jetstream';
+import { JetStreamApiError, JetStreamError } from '@nats-io/jetstream';
 import { errors } from '@nats-io/transport-node';
 import { EVENTS } from '../errors.ts';
 
@@ -28,6 +28,8 @@ export function isTransient(error: unknown): boolean {
     error instanceof errors.TimeoutError ||
     error instanceof errors.RequestError ||
     error instanceof errors.ConnectionError ||
+    // What a pull is told: no responders, leadership change, server shutdown, heartbeats missed.
+    error instanceof JetStreamError ||
     // A stream without a leader has no responder, which the client reports as JetStream not being enabled.
     (error instanceof Error && error.name === 'JetStreamNotEnabled')
   );
