@@ -1,7 +1,7 @@
 import { parseName } from '@lethe/contracts';
 import { AggregateStore, type Bus } from '@lethe/events';
 import type { SealedArtefacts } from '@lethe/service';
-import { type Clock, hex } from '@lethe/std';
+import { type Clock, hex, isError, STD } from '@lethe/std';
 import { type Material, neededStatements, parseReport, partyEvidence } from './domain/body.ts';
 import { erasureAggregate, type Saga } from './domain/erasure.ts';
 import { parseEvidence } from './domain/evidence.ts';
@@ -16,6 +16,7 @@ import {
 } from './domain/facts.ts';
 import type { Situation } from './domain/policies.ts';
 import { auditRegisteredStatement, erasureRequestedStatement } from './domain/statements.ts';
+import { ERASURE } from './errors.ts';
 import type { TransparencyLog } from './transparency-log.ts';
 
 export interface Gathered extends Situation {
@@ -77,20 +78,38 @@ export class Gatherer {
   async situation(tenant: string, id: string): Promise<Gathered> {
     const saga = await this.saga(tenant, id);
     const facts = await this.facts(tenant, id);
-    const open = { saga, facts, material: undefined, statementIndexes: [], unlogged: [] };
+    const bare: Gathered = {
+      saga,
+      facts,
+      requestRoot: undefined,
+      material: undefined,
+      statementIndexes: [],
+      unlogged: [],
+      unreadable: [],
+    };
     if (saga.phase === 'contained') {
-      return { ...open, requestRoot: await this.#logRequest(tenant, saga, facts) };
+      return { ...bare, requestRoot: await this.#logRequest(tenant, saga, facts) };
     }
+    if (saga.phase !== 'erased') return bare;
+    try {
+      const material = await this.#material(tenant, facts);
+      const { indexes, unlogged } = neededStatements(material, await this.#log.load(tenant));
+      return { ...bare, material, statementIndexes: indexes, unlogged };
+    } catch (error) {
+      if (!isError(error, ERASURE.EVIDENCE_MALFORMED) && !isError(error, STD.NOT_CANONICAL)) throw error;
+      return { ...bare, unreadable: [`evidence that can be read: ${error.message}`] };
+    }
+  }
+
+  async #material(tenant: string, facts: Facts): Promise<Material> {
     const evidence = facts.vault.destroyed?.data.evidence;
-    if (saga.phase !== 'erased' || !evidence) return { ...open, requestRoot: undefined };
+    if (!evidence) throw ERASURE.EVIDENCE_MALFORMED('the vault has named no evidence');
     const report = facts.audit.completed?.data.report;
-    const material: Material = {
+    return {
       evidence: parseEvidence(await this.#artefacts.getPublic(tenant, evidence)),
       report: report && parseReport(await this.#artefacts.getPublic(tenant, report)),
       parties: partyEvidence(facts),
     };
-    const { indexes, unlogged } = neededStatements(material, await this.#log.load(tenant));
-    return { saga, facts, material, statementIndexes: indexes, unlogged, requestRoot: undefined };
   }
 
   /**

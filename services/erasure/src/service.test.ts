@@ -33,6 +33,7 @@ import {
   utf8,
 } from '@lethe/std';
 import { certify } from './certify.ts';
+import type { Deadlines } from './domain/decide.ts';
 import { auditPart, auditRecord, federationPart, hashPart, learningPart, vaultPart } from './domain/facts.ts';
 import { datasetRootStatement, leafData, statementDigest } from './domain/statements.ts';
 import { Gatherer } from './gather.ts';
@@ -58,6 +59,7 @@ interface Story {
   /** Puts a second artefact into the learning owner's lineage. */
   readonly second?: Partial<common.ArtefactClaim> | 'unclaimed';
   readonly party?: boolean;
+  readonly garbledEvidence?: boolean;
 }
 
 interface World {
@@ -81,7 +83,7 @@ const federation = {
   fold: (n: number) => n + 1,
 };
 
-async function openWorld(t: TestContext): Promise<World> {
+async function openWorld(t: TestContext, deadlines: Partial<Deadlines> = {}): Promise<World> {
   const bus = new MemoryBus();
   await ensurePlatformStreams(bus);
   const vault: Partial<Lethe['vault']> = {
@@ -105,7 +107,7 @@ async function openWorld(t: TestContext): Promise<World> {
     logger: silentLogger,
   };
   const keyDir = mkdtempSync(join(tmpdir(), 'lethe-erasure-'));
-  const service = create(deps, { keyDir });
+  const service = create(deps, { keyDir, ...deadlines });
   await service.start();
   t.after(async () => {
     await service.close();
@@ -329,7 +331,10 @@ class Others {
     const data = {
       erasure: this.#name,
       claims: [claim],
-      evidence: await artefacts.putPublic(TENANT, utf8(canonicalJson(evidence))),
+      evidence: await artefacts.putPublic(
+        TENANT,
+        utf8(story.garbledEvidence ? '{"datasets":[]}' : canonicalJson(evidence)),
+      ),
       residualBytes: BigInt(story.needlesFound ?? 0),
     };
     await this.#store(vaultPart).propose(TENANT, this.#id, () => [newEvent(EVENT.subjectKeyDestroyed, data)]);
@@ -478,6 +483,12 @@ test('bytes that did not change are no exact erasure unless their owner says why
   assert.match(resource.conditions.at(-1)!.message, /left the bytes as they were/);
 });
 
+test('evidence that cannot be read ends partial, and is not looked at for ever', async (t) => {
+  const world = await openWorld(t);
+  const { resource } = await tell(world, { audit: 'none', garbledEvidence: true }, 6);
+  assert.match(resource.conditions.at(-1)!.message, /LETHE-4509/);
+});
+
 test('evidence that no verifier would accept ends partial without a certificate', async (t) => {
   const world = await openWorld(t);
   const { resource } = await tell(world, { audit: 'none', second: { digestBefore: 'not a digest' } }, 6);
@@ -528,6 +539,39 @@ test('a second process and a restart come to one history', async (t) => {
   await later.close();
   const again = await world.call<Resource>('getErasureRequest', { name: resource.name });
   assert.equal(again.certificateDigest, resource.certificateDigest);
+});
+
+test('owners that say nothing in time: the request fails by itself, and may be made again', async (t) => {
+  const world = await openWorld(t, { containMs: 60 });
+  const create = (requestId: string) =>
+    world.call<erasure.CreateErasureRequestResponse>('createErasureRequest', request('person-1', requestId));
+  const { name } = (await create('r1')).erasureRequest!;
+  const failed = await until(world, name, 8);
+  assert.match(failed.conditions.at(-1)!.message, /LETHE-4508.*vault, hash, learning, federation, audit/);
+  await assert.rejects(world.call('getCertificate', { name }), /LETHE-4506/);
+  assert.notEqual((await create('r2')).erasureRequest!.name, name);
+});
+
+test('a late owner does not hold up the keys, and is waited for before the certificate', async (t) => {
+  const world = await openWorld(t, { confirmMs: 60 });
+  const { erasureRequest } = await world.call<erasure.CreateErasureRequestResponse>(
+    'createErasureRequest',
+    request('person-1', 'r1'),
+  );
+  const { name } = erasureRequest!;
+  const others = new Others(world, name);
+  const story: Story = { audit: 'none' };
+  await others.contain(story);
+  const isConfirmed = async () =>
+    (await world.call<Resource>('getErasureRequest', { name })).conditions.some(
+      ({ type, message }) => type === 'OwnersConfirmed' && message === 'In time without learning.',
+    );
+  for (let look = 0; !(await isConfirmed()) && look < 400; look++) await sleep(10);
+  assert.ok(await isConfirmed());
+  await others.destroy(story);
+  assert.equal((await world.call<Resource>('getErasureRequest', { name })).state, 3);
+  await others.erase(story);
+  await until(world, name, 5);
 });
 
 test('what a request gets: malformed, unknown, repeated, taken', async (t) => {

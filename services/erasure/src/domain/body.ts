@@ -5,6 +5,7 @@
 import type { AuditEvidence, CertificateBody, LogStatement, PartyEvidence } from '@lethe/certificate';
 import { parseName } from '@lethe/contracts';
 import { assert, parseCanonicalJson, timestamp } from '@lethe/std';
+import { ERASURE } from '../errors.ts';
 import { lineageOf, overallClaim } from './claims.ts';
 import type { Saga } from './erasure.ts';
 import {
@@ -34,13 +35,24 @@ export interface Material {
   readonly parties: readonly PartyEvidence[];
 }
 
-export const parseReport = (bytes: Uint8Array): AuditReport => parseCanonicalJson(bytes) as AuditReport;
+/** @throws LETHE-4509, LETHE-1003 */
+export function parseReport(bytes: Uint8Array): AuditReport {
+  const report = parseCanonicalJson(bytes) as Partial<AuditReport> | null;
+  if (typeof report?.verdict !== 'string' || typeof report.evidence !== 'object') {
+    throw ERASURE.EVIDENCE_MALFORMED('the report of the audit lacks a part');
+  }
+  return report as AuditReport;
+}
 
-/** Signed statements of parties, as their coordinator has passed them on. */
+/** Signed statements of parties, as their coordinator has passed them on. @throws LETHE-4509, LETHE-1003 */
 export const partyEvidence = (facts: Facts): PartyEvidence[] =>
-  OWNERS.flatMap((owner) => facts.owners[owner].erased?.data.attestations ?? []).map(
-    (bytes) => parseCanonicalJson(bytes) as PartyEvidence,
-  );
+  OWNERS.flatMap((owner) => facts.owners[owner].erased?.data.attestations ?? []).map((bytes) => {
+    const evidence = parseCanonicalJson(bytes) as Partial<PartyEvidence> | null;
+    if (typeof evidence?.attestation !== 'object' || typeof evidence.publicKey !== 'string') {
+      throw ERASURE.EVIDENCE_MALFORMED('the attestation of a party lacks a part');
+    }
+    return evidence as PartyEvidence;
+  });
 
 export interface Needed {
   /** Where the statements stand in the log, in the order of the body. */

@@ -93,6 +93,7 @@ const situation = (saga: Saga, facts: Facts, more: Partial<Situation> = {}): Sit
   facts,
   requestRoot: 'ab'.repeat(32),
   unlogged: [],
+  unreadable: [],
   ...more,
 });
 
@@ -212,6 +213,8 @@ test('erased needs the keys; certified needs the audit, or its deadline, and a l
   const unlogged = decide(situation(saga, audited, { unlogged: ['root 2'] }), DEADLINES, AT(4_100));
   assert.ok(unlogged.kind === 'wait');
   assert.deepEqual(unlogged.obstacle, { reason: 'EvidenceNotLogged', missing: ['root 2'] });
+  const unreadable = decide(situation(saga, audited, { unreadable: ['evidence'] }), DEADLINES, AT(4_100));
+  assert.equal(typeOf(unreadable), 'erasure.partial');
 });
 
 test('every decision is a function of the facts: the same twice, with the same event id', () => {

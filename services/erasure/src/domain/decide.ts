@@ -110,6 +110,8 @@ export function decide(situation: Situation, deadlines: Deadlines, now: Now): De
         late: ({ missing }) => commit(emit(saga, EVENT.erasurePartial, partial(saga, missing))),
       });
     case 'erased':
+      if (situation.unreadable.length > 0)
+        return commit(emit(saga, EVENT.erasurePartial, partial(saga, situation.unreadable)));
       return step(situation, MAY_CERTIFY, {
         untilMs: dueMs(saga.erased?.timeMs, deadlines.auditMs, now),
         now,

@@ -60,12 +60,14 @@ export interface VaultEvidence {
   };
 }
 
-/** @throws LETHE-4509 */
+/** @throws LETHE-4509 lacks a part; LETHE-1003 not canonical JSON */
 export function parseEvidence(bytes: Uint8Array): VaultEvidence {
   const value = parseCanonicalJson(bytes) as Partial<VaultEvidence> | null;
   const sound =
     Array.isArray(value?.datasets) &&
+    value.datasets.every((data) => data.rootBefore && data.rootAfter && Array.isArray(data.removed)) &&
     typeof value.keyReceipt === 'object' &&
+    Number.isFinite(Date.parse(value.keyReceipt.destroyedAt)) &&
     Array.isArray(value.scan?.stores) &&
     Array.isArray(value.scan.needles) &&
     typeof value.scan.planted === 'object';

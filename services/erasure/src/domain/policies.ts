@@ -13,6 +13,8 @@ export interface Situation {
   readonly requestRoot: string | undefined;
   /** What the certificate leans on and is not in the log yet. Known once everything is erased. */
   readonly unlogged: readonly string[];
+  /** What an owner has committed and nobody can read: it will not get better by waiting. */
+  readonly unreadable: readonly string[];
 }
 
 export interface Obstacle {
