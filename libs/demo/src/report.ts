@@ -1,0 +1,230 @@
+/** `report.html`: one self-contained page about a run, for a person to read. No scripts, no network. */
+import type { CertificateFile } from '@lethe/certificate';
+import { rocPoints } from '@lethe/statistics';
+import type { Summary } from './summary.ts';
+
+const COLOURS = { out: '#7a7f87', keep: '#c2571a', delete: '#1f6f78' } as const;
+
+export function report(summary: Summary, { body }: CertificateFile): string {
+  const { hashing, federation, dp, unlearning, erasure, audit, certificate } = summary;
+  const sections = [
+    erasure && audit && certificate
+      ? `<p class="lead">A synthetic person of four handwritten digits was asked to be forgotten. ${erasure.secondsToCertificate.toFixed(1)} seconds later
+the records were unreadable, the search no longer returned their items (${erasure.itemsFoundBefore} before, ${erasure.itemsFoundAfter} after), the models had been
+brought to a state without them, and a certificate said so: <b>${body.status}</b>, weakest claim <b>${body.overall}</b>, audit <b>${audit.verdict}</b>.</p>`
+      : '',
+    section(
+      'What was learned, and how well',
+      table(
+        ['', 'accuracy or mAP', 'compared with'],
+        [
+          federation && [
+            'Federation of two parties over binary codes',
+            number(federation.accuracy),
+            `${number(federation.accuracyWithoutHashing)} without hashing; ${federation.bytesPerSampleUp} bytes up and ${federation.bytesPerSampleDown} down per row and step`,
+          ],
+          hashing && [
+            'Hash function after digits 8 and 9 arrived (mAP)',
+            number(hashing.mapAfter),
+            `${number(hashing.mapBefore)} before, ${number(hashing.mapFullRetrain)} by full retraining with every code computed anew`,
+          ],
+          hashing && ['The new digits alone (mAP)', number(hashing.mapNewClasses), ''],
+          dp && [
+            'Private classifier (DP-SGD)',
+            number(dp.accuracy),
+            `&epsilon; &le; ${dp.epsilonUpper} at &delta; = ${dp.delta}, ${dp.neighboringRelation} subject`,
+          ],
+          unlearning && [
+            'Ensemble of 8 shards',
+            number(unlearning.accuracy),
+            `${number(unlearning.accuracyAfter)} after the erasure`,
+          ],
+        ],
+      ),
+    ),
+    hashing
+      ? section(
+          'Learning on without touching the old codes',
+          `<p>${hashing.oldCodesChanged === 0 ? 'Not one byte of an old code changed' : `${hashing.oldCodesChanged} old codes changed`} in the update; the Merkle root
+over them is the same before and after. The updated weights are ${hashing.weightsEqualFullRetrain ? 'bit for bit those' : '<b>not</b> those'} that another
+process got from all data in shuffled order. The update saved ${percent(hashing.timeSaved)} of a full retraining's time.</p>`,
+        )
+      : '',
+    unlearning
+      ? section(
+          'What forgetting cost',
+          table(
+            ['', 'share of a full retraining, in optimizer steps'],
+            [
+              ['the person', percent(unlearning.costVsRetrain)],
+              [
+                'the DELETE canaries of the audit (reported apart)',
+                percent(unlearning.costVsRetrainOfCanaries),
+              ],
+            ],
+          ) +
+            `<p>Another process trained every shard from nothing on the survivors alone and arrived at ${unlearning.equalsNeverSeen ? 'the same digests' : '<b>other digests</b>'}.</p>`,
+        )
+      : '',
+    body.audit ? auditSection(body.audit) : '',
+    section('The certificate in plain words', certificateSection(body)),
+    section(
+      'What it does not cover',
+      `<ul>${body.outOfScope.map((line) => `<li>${escape(line)}</li>`).join('')}</ul><p>${escape(body.limits)}</p>`,
+    ),
+    certificate
+      ? section(
+          'Checked by an outsider',
+          `<p>The stand-alone verifier ${certificate.verified ? 'accepted' : '<b>refused</b>'} the certificate, and ${certificate.tamperedRejected ? 'refused' : '<b>accepted</b>'} a copy in
+which one figure had been changed, by the check <code>${escape(certificate.tamperedFailedCheck)}</code>. To do it again:</p>
+<pre>npx lethe certificate verify certificate.json --key verify-key.json</pre>`,
+        )
+      : '',
+  ];
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Lethe: one person forgotten</title>
+<style>
+body{font:16px/1.55 Georgia,serif;color:#22262b;background:#fbfaf7;max-width:52rem;margin:3rem auto;padding:0 1.2rem}
+h1{font-size:2rem;margin-bottom:.2rem}h2{font-size:1.25rem;margin-top:2.4rem;border-bottom:1px solid #d8d4ca;padding-bottom:.2rem}
+table{border-collapse:collapse;width:100%;font:14px/1.45 system-ui,sans-serif}td,th{text-align:left;padding:.4rem .8rem .4rem 0;border-bottom:1px solid #e7e3da;vertical-align:top}
+code,pre{font:13px/1.5 ui-monospace,monospace;background:#f0ede5;padding:.1rem .3rem;overflow-wrap:anywhere}pre{padding:.6rem .8rem}
+.lead{font-size:1.12rem}.plots{display:flex;flex-wrap:wrap;gap:1.5rem}.plots figure{margin:0;flex:1 1 20rem}figcaption,.note{font:13px/1.45 system-ui,sans-serif;color:#555b63}
+svg{width:100%;height:auto;font:11px system-ui,sans-serif}
+</style></head><body>
+<h1>One person, forgotten</h1>
+<p class="note">Lethe's demonstration, ${escape(body.times.issued)}. Data: 10,000 digits of MNIST; the 2,000 subjects are <b>synthetic</b>, four digits each. ${summary.seconds === undefined ? '' : `The whole run took ${summary.seconds} s.`}</p>
+${sections.join('\n')}
+</body></html>
+`;
+}
+
+type Audit = NonNullable<CertificateFile['body']['audit']>;
+
+function auditSection({ scores, result }: Audit): string {
+  const text = `<p>${scores.out.length} canary subjects were never trained on (OUT), ${scores.keep.length} were trained and kept (KEEP), ${scores.delete.length} were trained and then deleted with the
+person (DELETE). None of them is anybody. A membership attack tells KEEP from OUT with AUC ${number(result.keepAuc)}, so it can see
+training; it tells DELETE from OUT with AUC ${number(result.deleteAuc)}, where 0.5 means nothing left to see. Had a quarter of the effect remained, this audit
+would not have passed with probability ${number(result.power)}. Verdict: <b>${result.verdict}</b>.</p>`;
+  return section(
+    'The audit',
+    `${text}<div class="plots"><figure>${rocPlot(scores)}<figcaption>ROC of the attack: kept canaries rise above the diagonal, deleted ones should lie on it.</figcaption></figure>
+<figure>${histogram(scores)}<figcaption>Membership scores (log-odds of the label by the shard that holds or would hold the canary).</figcaption></figure></div>`,
+  );
+}
+
+function certificateSection(body: CertificateFile['body']): string {
+  const claims = table(
+    ['artefact', 'claim', 'how'],
+    body.claims.map((claim) => [
+      `${escape(claim.kind)}<br><code>${escape(claim.artefact)}</code>`,
+      `<b>${escape(claim.claim)}</b>${claim.guarantee ? `<br>&epsilon; = ${claim.guarantee.epsilon}, &delta; = ${claim.guarantee.delta}, per ${escape(claim.guarantee.unit)}` : ''}`,
+      escape(claim.method),
+    ]),
+  );
+  const found = body.scan?.needles.reduce((sum, needle) => sum + needle.found, 0);
+  const planted = body.scan?.stores.reduce((sum, store) => sum + store.plantedFoundBefore, 0);
+  const scan = body.scan
+    ? `<p>${megabytes(body.scan.bytesScanned)} on disk were searched for ${body.scan.needles.reduce((sum, needle) => sum + needle.needles, 0)} byte strings that must be gone
+(${body.scan.needles.map((needle) => escape(needle.kind)).join(', ')}): <b>${found} found</b>, by a scanner that had found its ${planted} planted copies before.</p>`
+    : '';
+  const datasets = body.datasets
+    .map(
+      (dataset) =>
+        `<p>The log held ${dataset.countBefore} records under the root <code>${dataset.rootBefore}</code>; it now holds ${dataset.countAfter} under <code>${dataset.rootAfter}</code>. The person's
+${dataset.removed.length} leaves are proven to be in the first and not in the second.</p>`,
+    )
+    .join('');
+  return `<p>It names no one: <code>${body.subject}</code> can be linked to the person only by whoever holds the secret that the requester was given.</p>${claims}${datasets}${scan}
+<p>${body.parties.length} federation parties signed that they removed the rows and retrained without them.</p>`;
+}
+
+const WIDTH = 360;
+const HEIGHT = 300;
+const PAD = 38;
+const x = (share: number): string => (PAD + share * (WIDTH - 2 * PAD)).toFixed(1);
+const y = (share: number): string => (HEIGHT - PAD - share * (HEIGHT - 2 * PAD)).toFixed(1);
+
+function frame(inner: string, xLabel: string, yLabel: string): string {
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"><rect x="${PAD}" y="${PAD}" width="${WIDTH - 2 * PAD}" height="${HEIGHT - 2 * PAD}" fill="#fff" stroke="#cfcabf"/>${inner}
+<text x="${WIDTH / 2}" y="${HEIGHT - 8}" text-anchor="middle">${xLabel}</text><text transform="translate(12 ${HEIGHT / 2}) rotate(-90)" text-anchor="middle">${yLabel}</text></svg>`;
+}
+
+const legend = (entries: readonly (readonly [string, string])[]): string =>
+  entries
+    .map(
+      ([name, colour], i) =>
+        `<rect x="${PAD + 4 + i * 90}" y="16" width="10" height="10" fill="${colour}"/><text x="${PAD + 18 + i * 90}" y="25">${name}</text>`,
+    )
+    .join('');
+
+function rocPlot(scores: Audit['scores']): string {
+  const curve = (members: readonly number[], colour: string): string => {
+    const points = rocPoints(members, scores.out).map((point) => `${x(point.fpr)},${y(point.tpr)}`);
+    return `<polyline points="${points.join(' ')}" fill="none" stroke="${colour}" stroke-width="2"/>`;
+  };
+  const diagonal = `<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="#cfcabf" stroke-dasharray="4 4"/>`;
+  const ticks = [0, 0.5, 1]
+    .map(
+      (t) =>
+        `<text x="${x(t)}" y="${HEIGHT - PAD + 14}" text-anchor="middle">${t}</text><text x="${PAD - 5}" y="${y(t)}" text-anchor="end">${t}</text>`,
+    )
+    .join('');
+  const keys = legend([
+    ['KEEP', COLOURS.keep],
+    ['DELETE', COLOURS.delete],
+  ]);
+  return frame(
+    diagonal + curve(scores.keep, COLOURS.keep) + curve(scores.delete, COLOURS.delete) + ticks + keys,
+    'OUT canaries above the threshold',
+    'canaries of the arm above it',
+  );
+}
+
+const BINS = 40;
+
+function histogram(scores: Audit['scores']): string {
+  const all = [...scores.out, ...scores.keep, ...scores.delete].sort((a, b) => a - b);
+  const low = all[Math.floor(all.length * 0.005)]!;
+  const high = all[Math.ceil(all.length * 0.995) - 1]!;
+  const densities = (arm: readonly number[]): number[] => {
+    const bins = new Array<number>(BINS).fill(0);
+    for (const score of arm) {
+      const bin = Math.floor(((score - low) / (high - low)) * BINS);
+      bins[Math.min(BINS - 1, Math.max(0, bin))]! += 1 / arm.length;
+    }
+    return bins;
+  };
+  const arms = (['out', 'keep', 'delete'] as const).map((arm) => ({ arm, bins: densities(scores[arm]) }));
+  const top = Math.max(...arms.flatMap(({ bins }) => bins));
+  const lines = arms.map(({ arm, bins }) => {
+    const points = bins.map((share, bin) => `${x((bin + 0.5) / BINS)},${y(share / top)}`);
+    return `<polyline points="${points.join(' ')}" fill="none" stroke="${COLOURS[arm]}" stroke-width="2"/>`;
+  });
+  const ticks = [low, (low + high) / 2, high]
+    .map(
+      (value, i) =>
+        `<text x="${x(i / 2)}" y="${HEIGHT - PAD + 14}" text-anchor="middle">${value.toFixed(1)}</text>`,
+    )
+    .join('');
+  const keys = legend([
+    ['OUT', COLOURS.out],
+    ['KEEP', COLOURS.keep],
+    ['DELETE', COLOURS.delete],
+  ]);
+  return frame(lines.join('') + ticks + keys, 'membership score', 'share of the arm');
+}
+
+const section = (title: string, inner: string): string => `<h2>${title}</h2>${inner}`;
+
+function table(head: readonly string[], rows: readonly (readonly string[] | undefined)[]): string {
+  const cells = (row: readonly string[], tag: string): string =>
+    `<tr>${row.map((cell) => `<${tag}>${cell}</${tag}>`).join('')}</tr>`;
+  const present = rows.filter((row) => row !== undefined);
+  return `<table>${cells(head, 'th')}${present.map((row) => cells(row, 'td')).join('')}</table>`;
+}
+
+const number = (value: number): string => value.toFixed(3);
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+const escape = (text: string): string =>
+  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);

@@ -1,0 +1,561 @@
+/** The story, step by step: each function is one step of the README's tour, talks to the platform over gRPC, and returns figures. */
+import { randomInt } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { audit, erasure, federation, hashing, learning, resourceName } from '@lethe/contracts';
+import {
+  byteMatrix,
+  type DataRecord,
+  encodePayload,
+  encodeSpec,
+  labelsOf,
+  loadMnist,
+  splitColumns,
+  takeColumns,
+  vectorWidth,
+} from '@lethe/datasets';
+import { DEFAULT_HASH_OPTIONS } from '@lethe/hashing';
+import { writeRowsFile } from '@lethe/party';
+import { base64, concatBytes, hex, LetheError } from '@lethe/std';
+import { verticalPlan } from '@lethe/vertical';
+import { DEMO } from './errors.ts';
+import { accuracy, chunks, inFlight, meanPrecision } from './measure.ts';
+import { type Platform, runToEnd, runWorker, startParty } from './platform.ts';
+import type { Summary } from './summary.ts';
+import type { FullRetrain } from './workers/full-retrain.ts';
+
+const CANARIES = 2_500;
+const PREDICT_ROWS = 500;
+const IN_FLIGHT = 32;
+const PARTIES = ['left', 'right'] as const;
+const MODEL = { dp: 'digits-dp', ensemble: 'digits-ensemble' } as const;
+
+export interface Stage {
+  readonly platform: Platform;
+  /** This run's folder: party files, replay files. */
+  readonly folder: string;
+  /** Shows what is going on inside a step. */
+  readonly note: (text: string) => void;
+  readonly summary: Summary;
+}
+
+const data = loadMnist();
+const spec = data.spec;
+const [firstWave, secondWave] = data.waves as readonly [readonly DataRecord[], readonly DataRecord[]];
+const training = data.waves.flat();
+/** Record ids are numbers of our own, the same for vault and parties: the alignment of the vertical federation. */
+const recordId = (row: number): string => `digit-${String(row).padStart(5, '0')}`;
+
+const names = (tenant: string) => ({
+  parent: resourceName('tenant', tenant),
+  dataset: resourceName('dataset', tenant, 'digits'),
+  audit: resourceName('audit', tenant, 'canaries'),
+  fn: resourceName('hashFunction', tenant, 'digits'),
+  federation: resourceName('federation', tenant, 'columns'),
+  dp: resourceName('model', tenant, MODEL.dp),
+  ensemble: resourceName('model', tenant, MODEL.ensemble),
+});
+
+function ingest({ platform }: Stage, from: number, records: readonly DataRecord[]) {
+  const { dataset } = names(platform.tenant);
+  return platform.client.vault.ingest(
+    (async function* () {
+      yield { message: { $case: 'header' as const, value: { dataset, requestId: `from-${from}` } } };
+      for (const [i, record] of records.entries()) {
+        const value = {
+          sequence: BigInt(i + 1),
+          subjectId: record.subjectId,
+          recordId: recordId(from + i),
+          payload: encodePayload(spec, record),
+        };
+        yield { message: { $case: 'record' as const, value } };
+      }
+    })(),
+  );
+}
+
+/** 1. People's records and, between them, canary subjects that belong to nobody. @returns name of the first root */
+export async function ingestFirstWave(stage: Stage): Promise<string> {
+  const { client, auditor, tenant } = stage.platform;
+  const { parent, dataset, audit: auditName, ensemble } = names(tenant);
+  await client.vault.createDataset({
+    parent,
+    datasetId: 'digits',
+    spec: encodeSpec(spec),
+    requestId: 'create',
+  });
+  const { stored } = await ingest(stage, 0, firstWave);
+  stage.note(`${stored} records of digits 0-7 sealed, one key per subject`);
+  await auditor.audit.createAudit({
+    parent,
+    auditId: 'canaries',
+    spec: { dataset, canaryCount: CANARIES, model: ensemble },
+    requestId: 'audit',
+  });
+  for await (const state of auditor.audit.watchAudit({ name: auditName })) {
+    if (state.state === audit.Audit_State.STATE_FAILED)
+      throw failed('the audit could not be registered', state.conditions);
+    if (state.state === audit.Audit_State.STATE_REGISTERED) {
+      stage.note(
+        `${CANARIES} canary subjects ingested; hash of the coin key logged: ${state.coinKeyHash.slice(0, 16)}…`,
+      );
+      break;
+    }
+  }
+  const root = await client.vault.commitDatasetRoot({ dataset, requestId: 'root-1' });
+  stage.note(`dataset root logged: ${hex(root.root).slice(0, 16)}…`);
+  return root.name;
+}
+
+/** Digits 8 and 9 arrive. @returns name of the second root */
+export async function ingestSecondWave(stage: Stage): Promise<string> {
+  const { dataset } = names(stage.platform.tenant);
+  const { stored } = await ingest(stage, firstWave.length, secondWave);
+  const root = await stage.platform.client.vault.commitDatasetRoot({ dataset, requestId: 'root-2' });
+  stage.note(`${stored} records of digits 8 and 9 arrived; root logged: ${hex(root.root).slice(0, 16)}…`);
+  return root.name;
+}
+
+interface Found {
+  readonly conditions: readonly { readonly message: string }[];
+}
+
+const failed = (what: string, conditions: Found['conditions']): LetheError =>
+  DEMO.WORK_FAILED(
+    `${what}: ${conditions.map((condition) => condition.message).join('; ') || 'no reason given'}`,
+  );
+
+async function untilServing({ platform, note }: Stage, version: number): Promise<hashing.HashFunction> {
+  const { fn } = names(platform.tenant);
+  for await (const state of platform.client.hashing.watchHashFunction({ name: fn })) {
+    if (state.state === hashing.HashFunction_State.STATE_FAILED)
+      throw failed('the hash function failed', state.conditions);
+    if (state.state === hashing.HashFunction_State.STATE_SERVING && state.version >= version) {
+      note(
+        `hash function version ${state.version}: ${state.itemCount} items, ledger ${hex(state.ledgerRoot).slice(0, 16)}…`,
+      );
+      return state;
+    }
+  }
+  throw DEMO.WORK_FAILED('the hash function is not served');
+}
+
+/** 3a. The function learns digits 0-7 and indexes their codes. */
+export async function learnHashFunction(stage: Stage, root: string): Promise<void> {
+  const { parent } = names(stage.platform.tenant);
+  const { codeBits, featureDim, lambda, seed } = DEFAULT_HASH_OPTIONS;
+  await stage.platform.client.hashing.createHashFunction({
+    parent,
+    functionId: 'digits',
+    spec: { root, codeBits, featureDim, lambda, featureSeed: seed },
+    requestId: 'learn',
+  });
+  await untilServing(stage, 1);
+}
+
+async function encodeAll(
+  { platform }: Stage,
+  rows: readonly { values: DataRecord['values'] }[],
+): Promise<Uint8Array> {
+  const { fn } = names(platform.tenant);
+  const answers = await inFlight(rows, IN_FLIGHT, (row) =>
+    platform.client.hashing.encode({ name: fn, payload: encodePayload(spec, { values: row.values }) }),
+  );
+  return concatBytes(...answers.map((answer) => answer.code));
+}
+
+async function listCodes({ platform }: Stage): Promise<hashing.CodeEntry[]> {
+  const { fn } = names(platform.tenant);
+  const entries: hashing.CodeEntry[] = [];
+  for await (const entry of platform.auditor.hashing.listCodes({ name: fn })) entries.push(entry);
+  return entries;
+}
+
+const asCodes = (entries: readonly hashing.CodeEntry[]) => ({
+  codes: concatBytes(...entries.map((entry) => entry.code)),
+  labels: Int32Array.from(entries, (entry) => entry.label),
+});
+
+/** 3b. The function is updated from digits 8 and 9 alone, and compared with one that was trained on everything. */
+export async function updateHashFunction(stage: Stage, root: string): Promise<void> {
+  const { platform, note } = stage;
+  const { fn } = names(platform.tenant);
+  const { codeBits } = DEFAULT_HASH_OPTIONS;
+  const newClasses = data.waveClasses[1]!;
+  const labels = labelsOf(data.test);
+  const stale = {
+    codes: concatBytes(asCodes(await listCodes(stage)).codes, await encodeAll(stage, secondWave)),
+    labels: Int32Array.from([...asCodes(await listCodes(stage)).labels, ...labelsOf(secondWave)]),
+  };
+  const before = meanPrecision(
+    { codes: await encodeAll(stage, data.test), labels },
+    stale,
+    codeBits,
+    newClasses,
+  );
+  const old = await listCodes(stage);
+  await platform.client.hashing.createUpdate({ name: fn, root, requestId: 'update' });
+  const updated = await untilServing(stage, 2);
+  const now = await listCodes(stage);
+  const codeOf = new Map(now.map((entry) => [hex(entry.itemId), hex(entry.code)]));
+  const changed = old.filter((entry) => codeOf.get(hex(entry.itemId)) !== hex(entry.code)).length;
+  const after = meanPrecision(
+    { codes: await encodeAll(stage, data.test), labels },
+    asCodes(now),
+    codeBits,
+    newClasses,
+  );
+  note('another process learns everything from nothing, in shuffled order');
+  const full = await runWorker<FullRetrain>('libs/demo/src/workers/full-retrain.ts');
+  stage.summary.hashing = {
+    mapBefore: before.all,
+    mapAfter: after.all,
+    mapFullRetrain: full.map,
+    mapNewClasses: after.of,
+    oldCodesChanged: changed,
+    weightsEqualFullRetrain: updated.weightsDigest === full.weightsDigest,
+    timeSaved: 1 - (updated.statisticsMs + updated.solveMs) / (full.statisticsMs + full.solveMs),
+  };
+}
+
+/** 2. Two parties, each with a file that holds half of every image's columns, train with the service over binary codes. */
+export async function federate(stage: Stage, root: string): Promise<() => Promise<void>> {
+  const { platform, folder, note } = stage;
+  const { parent, federation: name } = names(platform.tenant);
+  const plan = verticalPlan({
+    classes: spec.label.classes.length,
+    parties: PARTIES.length,
+    rows: training.length,
+  });
+  const width = vectorWidth(spec);
+  const rows = [...training, ...data.test];
+  const matrix = byteMatrix(spec, rows);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  await platform.client.federation.createFederation({
+    parent,
+    federationId: 'columns',
+    spec: {
+      root,
+      parties: [...PARTIES],
+      codeBits: plan.codeBits,
+      hiddenUnits: plan.bottomHidden,
+      topHiddenUnits: plan.topHidden,
+      epochs: plan.epochs,
+      batchSize: plan.batchRows,
+      learningRate: plan.learningRate,
+      consistencyWeight: plan.consistencyWeight,
+      seed: platform.tenant,
+    },
+    requestId: 'federate',
+  });
+  const stops = splitColumns(spec, PARTIES.length).map((columns, p) => {
+    const party = PARTIES[p]!;
+    const own = takeColumns(matrix, width, columns);
+    const rowsFile = join(folder, `party-${party}.rows`);
+    writeRowsFile(
+      rowsFile,
+      rows.map((_, i) => ({
+        recordId: recordId(i),
+        columns: own.subarray(i * columns.length, (i + 1) * columns.length),
+      })),
+    );
+    const config = join(folder, `party-${party}.json`);
+    const { address, partyToken: token } = platform;
+    writeFileSync(
+      config,
+      JSON.stringify({
+        address,
+        token,
+        federation: name,
+        party,
+        rowsFile,
+        keyFile: join(folder, `party-${party}.key`),
+      }),
+      {
+        mode: 0o600,
+      },
+    );
+    return startParty(config);
+  });
+  const ready = await untilReady(stage, 1);
+  note(`${ready.bytesPerSampleUp} bytes up and ${ready.bytesPerSampleDown} down per row, party and step`);
+  const { accuracy: withoutHashing } = await runWorker<{ accuracy: number }>(
+    'libs/demo/src/workers/float-federation.ts',
+  );
+  stage.summary.federation = {
+    accuracy: await federationAccuracy(stage),
+    accuracyWithoutHashing: withoutHashing,
+    bytesPerSampleUp: ready.bytesPerSampleUp,
+    bytesPerSampleDown: ready.bytesPerSampleDown,
+  };
+  return async () => {
+    await Promise.all(stops.map((stop) => stop()));
+  };
+}
+
+async function untilReady({ platform, note }: Stage, version: number): Promise<federation.Federation> {
+  const { federation: name } = names(platform.tenant);
+  let shown = '';
+  for await (const state of platform.client.federation.watchFederation({ name })) {
+    if (state.state === federation.Federation_State.STATE_FAILED)
+      throw failed('the federation failed', state.conditions);
+    if (state.state === federation.Federation_State.STATE_READY && state.version >= version) return state;
+    const phase = state.progress?.phase ?? '';
+    if (phase !== shown) note(phase || 'waiting for the parties');
+    shown = phase;
+  }
+  throw DEMO.WORK_FAILED('the federation is not ready');
+}
+
+async function federationAccuracy({ platform }: Stage): Promise<number> {
+  const { federation: name } = names(platform.tenant);
+  const ids = data.test.map((_, i) => recordId(training.length + i));
+  const answers = [];
+  for (const recordIds of chunks(ids, PREDICT_ROWS))
+    answers.push(await platform.client.federation.predict({ name, recordIds }));
+  return accuracy(
+    answers.map((answer) => answer.logits),
+    spec.label.classes.length,
+    data.test,
+  );
+}
+
+async function train(
+  stage: Stage,
+  runId: string,
+  trainingSpec: Parameters<Platform['client']['learning']['createTrainingRun']>[0]['spec'],
+) {
+  const { parent } = names(stage.platform.tenant);
+  const { client, tenant } = stage.platform;
+  await client.learning.createTrainingRun({
+    parent,
+    runId,
+    requestId: runId,
+    ...(trainingSpec ? { spec: trainingSpec } : {}),
+  });
+  for await (const run of client.learning.watchTrainingRun({
+    name: resourceName('trainingRun', tenant, runId),
+  })) {
+    if (run.state === learning.TrainingRun_State.STATE_FAILED)
+      throw failed('the training failed', run.conditions);
+    if (run.state === learning.TrainingRun_State.STATE_SUCCEEDED)
+      return await client.learning.getModel({ name: run.model });
+  }
+  throw DEMO.WORK_FAILED('the training did not end');
+}
+
+async function modelAccuracy({ platform }: Stage, name: string): Promise<number> {
+  const answers = [];
+  for (const rows of chunks(data.test, PREDICT_ROWS)) {
+    const payloads = rows.map((row) => encodePayload(spec, { values: row.values }));
+    answers.push(await platform.client.learning.predict({ name, payloads }));
+  }
+  return accuracy(
+    answers.map((answer) => answer.logits),
+    spec.label.classes.length,
+    data.test,
+  );
+}
+
+/** 4. A classifier by DP-SGD with exact clipping per subject. */
+export async function trainPrivately(stage: Stage, root: string): Promise<void> {
+  const dpSgd = {
+    epsilon: 3,
+    delta: 1e-5,
+    samplingProbability: 0.25,
+    steps: 60,
+    l2ClipNorm: 1,
+    learningRate: 2,
+    momentum: 0.9,
+    rowsPerSubjectMax: 4,
+  };
+  const model = await train(stage, MODEL.dp, { root, method: { $case: 'dpSgd', value: dpSgd } });
+  const { privacy } = model;
+  if (!privacy) throw DEMO.WORK_FAILED('the private model names no guarantee');
+  stage.note(
+    `epsilon at most ${privacy.epsilonUpper} at delta ${privacy.delta}, ${privacy.randomSource} noise, ${privacy.accountant}`,
+  );
+  stage.summary.dp = {
+    accuracy: await modelAccuracy(stage, model.name),
+    epsilonUpper: privacy.epsilonUpper,
+    delta: privacy.delta,
+    noiseMultiplier: privacy.noiseMultiplier,
+    samplingProbability: privacy.samplingProbability,
+    neighboringRelation: privacy.neighboringRelation,
+  };
+}
+
+/** 5. A sharded, sliced ensemble with checkpoints. @returns its accuracy */
+export async function trainEnsemble(stage: Stage, root: string): Promise<number> {
+  const { audit: auditName } = names(stage.platform.tenant);
+  const shardedEnsemble = {
+    shardCount: 8,
+    sliceCount: 4,
+    hiddenUnits: 64,
+    epochs: 8,
+    batchSize: 32,
+    learningRate: 0.05,
+    audit: auditName,
+  };
+  const model = await train(stage, MODEL.ensemble, {
+    root,
+    method: { $case: 'shardedEnsemble', value: shardedEnsemble },
+  });
+  stage.note(`${model.shardDigests.length} shards, ${model.optimizerSteps} optimizer steps`);
+  return await modelAccuracy(stage, model.name);
+}
+
+export interface Erased {
+  readonly certificate: Uint8Array;
+  readonly keyFile: Uint8Array;
+}
+
+/** 6-8. One person is forgotten; the DELETE canaries go the same way; the audit looks; the certificate is issued. */
+export async function forget(stage: Stage, accuracyBefore: number): Promise<Erased> {
+  const { platform, note } = stage;
+  const { auditor, client, tenant } = platform;
+  const { parent, fn, ensemble, federation: federationName } = names(tenant);
+  const start = randomInt(firstWave.length / 4) * 4;
+  const person = firstWave[start]!;
+  const subject = await auditor.vault.resolveSubject({ parent, subjectId: person.subjectId });
+  const search = async (): Promise<number> => {
+    const payload = encodePayload(spec, { values: person.values });
+    const { neighbours } = await client.hashing.search({
+      name: fn,
+      query: { $case: 'payload', value: payload },
+      k: 1000,
+    });
+    return neighbours.filter((neighbour) => neighbour.subjectAlias === subject.alias).length;
+  };
+  const itemsFoundBefore = await search();
+  const plan = await auditor.learning.planErasure({ name: ensemble, subjectAliases: [subject.alias] });
+  note(
+    `one synthetic subject of four digits; the plan: ${plan.optimizerSteps} of ${plan.optimizerStepsFullRetrain} optimizer steps`,
+  );
+  const startedMs = performance.now();
+  const requested = await auditor.erasure.createErasureRequest({
+    parent,
+    subjectId: person.subjectId,
+    requestId: 'forget-me',
+    policy: 'gdpr-art-17',
+  });
+  const name = requested.erasureRequest!.name;
+  const final = await untilFinal(stage, name);
+  const secondsToCertificate = (performance.now() - startedMs) / 1000;
+  const claim = final.claims.find((candidate) => candidate.artefact === ensemble);
+  const steps = (key: string): number => Number(claim?.details[key]);
+  const itemsFoundAfter = await search();
+  stage.summary.unlearning = {
+    accuracy: accuracyBefore,
+    costVsRetrain: steps('stepsSubjects') / steps('stepsFullRetrain'),
+    costVsRetrainOfCanaries: steps('stepsCohort') / steps('stepsFullRetrain'),
+    equalsNeverSeen: await equalsNeverSeen(stage),
+    accuracyAfter: await modelAccuracy(stage, ensemble),
+  };
+  const again = firstWave.slice(start, start + 4);
+  const reingestionRefused = await ingest(stage, start, again).then(
+    () => false,
+    (error: unknown) => error instanceof LetheError && error.reason === 'SUBJECT_ERASED',
+  );
+  const certificate = await auditor.erasure.getCertificate({ name });
+  const verifyKey = await auditor.erasure.getVerifyKey({ parent });
+  const body = JSON.parse(new TextDecoder().decode(certificate.content)).body;
+  stage.summary.erasure = {
+    status: stateName(final.state),
+    secondsToCertificate,
+    residualBytes: Number(final.residualBytes),
+    plantedFound:
+      body.scan?.stores.reduce(
+        (sum: number, store: { plantedFoundBefore: number }) => sum + store.plantedFoundBefore,
+        0,
+      ) ?? 0,
+    itemsFoundBefore,
+    itemsFoundAfter,
+    reingestionRefused,
+  };
+  if (body.audit) {
+    const { verdict, keepAuc, deleteAuc, power } = body.audit.result;
+    stage.summary.audit = { verdict, keepAuc, deleteAuc, power };
+  }
+  note(
+    `federation after the erasure: accuracy ${(await federationAccuracy(stage)).toFixed(4)} (${federationName.split('/').at(-1)})`,
+  );
+  return { certificate: certificate.content, keyFile: verifyKey.content };
+}
+
+function stateName(state: number): string {
+  const entry = Object.entries(erasure.ErasureRequest_State).find(([, value]) => value === state);
+  return entry ? entry[0].replace('STATE_', '') : String(state);
+}
+
+const FINAL: ReadonlySet<number> = new Set([
+  erasure.ErasureRequest_State.STATE_CERTIFIED,
+  erasure.ErasureRequest_State.STATE_PARTIAL,
+  erasure.ErasureRequest_State.STATE_REFUSED,
+  erasure.ErasureRequest_State.STATE_FAILED,
+]);
+
+async function untilFinal({ platform, note }: Stage, name: string): Promise<erasure.ErasureRequest> {
+  let shown = '';
+  for await (const request of platform.auditor.erasure.watchErasureRequest({ name })) {
+    const phase = request.progress?.phase ?? '';
+    if (phase !== shown) note(phase);
+    shown = phase;
+    if (FINAL.has(request.state)) {
+      if (request.state !== erasure.ErasureRequest_State.STATE_CERTIFIED) {
+        for (const condition of request.conditions) note(`${condition.type}: ${condition.message}`);
+      }
+      return request;
+    }
+  }
+  throw DEMO.WORK_FAILED('the erasure did not end');
+}
+
+/** Another process trains every shard from nothing on the survivors' records and must arrive at the digests on record. */
+async function equalsNeverSeen({ platform, folder, note }: Stage): Promise<boolean> {
+  const { ensemble } = names(platform.tenant);
+  const { operator, auditor } = platform;
+  const model = await operator.learning.getModel({ name: ensemble });
+  const records: { recordId: string; payload: string }[] = [];
+  const root = (await operator.vault.getDataset({ name: names(platform.tenant).dataset })).latestRoot;
+  for await (const record of operator.vault.readRecords({ root })) {
+    records.push({ recordId: record.recordId, payload: base64(record.payload) });
+  }
+  const recordsFile = join(folder, 'replay-records.json');
+  const planFile = join(folder, 'replay-plan.json');
+  writeFileSync(recordsFile, JSON.stringify(records), { mode: 0o600 });
+  note(`another process trains all ${model.shardDigests.length} shards from nothing on the survivors`);
+  try {
+    for (const [shard, expected] of model.shardDigests.entries()) {
+      const { plan } = await auditor.learning.getReplay({ name: ensemble, shard });
+      writeFileSync(planFile, plan, { mode: 0o600 });
+      const { output, code } = await runToEnd('services/learning/src/replay-main.ts', [
+        planFile,
+        recordsFile,
+      ]);
+      if (code !== 0 || output.trim() !== expected) return false;
+    }
+    return true;
+  } finally {
+    rmSync(recordsFile, { force: true });
+    rmSync(planFile, { force: true });
+  }
+}
+
+/** 9. An outsider verifies the files with the stand-alone verifier, then a changed copy. */
+export async function verify(stage: Stage, files: { certificate: string; key: string }): Promise<string[]> {
+  const check = (certificate: string) =>
+    runToEnd('libs/certificate/src/verify-cli.ts', [certificate, '--key', files.key, '--json']);
+  const good = await check(files.certificate);
+  const text = readFileSync(files.certificate, 'utf8');
+  const changed = join(stage.folder, 'changed-certificate.json');
+  writeFileSync(changed, text.replace(/"found":0/, '"found":1'));
+  const bad = await check(changed);
+  const answer = JSON.parse(bad.output) as { failedCheck?: string };
+  stage.summary.certificate = {
+    verified: good.code === 0,
+    tamperedRejected: bad.code === 1,
+    tamperedFailedCheck: answer.failedCheck ?? '',
+  };
+  return [good.output, bad.output];
+}

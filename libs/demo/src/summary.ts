@@ -1,0 +1,84 @@
+/**
+ * `summary.json`: the figures of a run. A key is absent when its step did not run; no value is ever filled in.
+ */
+export interface Summary {
+  federation?: {
+    /** Fraction of the 2,000 test digits that both parties' codes and the top model classify right. */
+    accuracy: number;
+    /** The same network with floats in place of codes, trained in one process. */
+    accuracyWithoutHashing: number;
+    /** Payload bytes for one row in one step, party to service. */
+    bytesPerSampleUp: number;
+    /** Payload bytes for one row in one step, service to party. */
+    bytesPerSampleDown: number;
+  };
+  hashing?: {
+    /** Tie-aware mAP over all ranks and all ten digits, by the function that has seen 0-7 only. */
+    mapBefore: number;
+    /** After the update; old codes as they were. */
+    mapAfter: number;
+    /** Trained on everything by another process, every code computed anew. */
+    mapFullRetrain: number;
+    /** Queries of the digits that arrived later, after the update. */
+    mapNewClasses: number;
+    /** Codes stored before the update whose bytes differ after it. */
+    oldCodesChanged: number;
+    /** SHA-256 of the updated weights equals that of the other process. */
+    weightsEqualFullRetrain: boolean;
+    /** 1 - time of the update / time of a full retraining (statistics and solve). */
+    timeSaved: number;
+  };
+  dp?: {
+    accuracy: number;
+    /** Accounted upper bound. */
+    epsilonUpper: number;
+    delta: number;
+    noiseMultiplier: number;
+    samplingProbability: number;
+    neighboringRelation: string;
+  };
+  unlearning?: {
+    /** Of the ensemble on the test digits, before the erasure. */
+    accuracy: number;
+    /** Optimizer steps of erasing the person / optimizer steps of a full retraining. */
+    costVsRetrain: number;
+    /** Optimizer steps of erasing the DELETE canaries / optimizer steps of a full retraining. */
+    costVsRetrainOfCanaries: number;
+    /** Every shard's digest equals the one that another process gets from the survivors alone. */
+    equalsNeverSeen: boolean;
+    /** Of the ensemble after the erasure. */
+    accuracyAfter: number;
+  };
+  erasure?: {
+    /** CERTIFIED, PARTIAL, … */
+    status: string;
+    /** From the request to the certificate. */
+    secondsToCertificate: number;
+    /** Bytes of needles found on disk after the erasure. */
+    residualBytes: number;
+    /** Planted copies that the scanner found before it was believed. */
+    plantedFound: number;
+    /** The person's items among the 50 nearest to the person's own record, before and after. */
+    itemsFoundBefore: number;
+    itemsFoundAfter: number;
+    /** Ingesting the person's records again was refused. */
+    reingestionRefused: boolean;
+  };
+  audit?: {
+    verdict: string;
+    /** AUC of KEEP against OUT: the positive control. */
+    keepAuc: number;
+    /** AUC of DELETE against OUT: 0.5 if the erasure left nothing. */
+    deleteAuc: number;
+    /** Probability of not passing had a quarter of KEEP's effect remained. */
+    power: number;
+  };
+  certificate?: {
+    verified: boolean;
+    tamperedRejected: boolean;
+    /** Name of the check that refused the changed certificate. */
+    tamperedFailedCheck: string;
+  };
+  /** Wall clock of the whole run. */
+  seconds?: number;
+}

@@ -1,0 +1,5 @@
+import type { CreateService } from '@lethe/service';
+import { create } from './index.ts';
+
+/** The service as a host starts it. */
+export const hostedAudit: CreateService = (deps) => create(deps);
