@@ -5,7 +5,7 @@ import { SealedArtefacts, type ServiceDeps } from '@lethe/service';
 import { assert, canonicalJson, LetheError, type StatusName, utf8 } from '@lethe/std';
 import { Canaries, type PlacedCanary } from './canaries.ts';
 import { Directory } from './directory.ts';
-import { type AuditState, auditAggregate, auditPart, mayJoin } from './domain/audit.ts';
+import { type AuditState, auditAggregate, auditPart, erasureFate, mayJoin } from './domain/audit.ts';
 import { type CanaryPattern, coinKey } from './domain/plan.ts';
 import {
   type AuditReport,
@@ -38,6 +38,7 @@ export class Audits {
   readonly directory: Directory;
   readonly store;
   readonly #parts;
+  readonly #fates;
   readonly #canaries: Canaries;
   readonly #artefacts: SealedArtefacts;
   readonly #deps: ServiceDeps;
@@ -48,6 +49,7 @@ export class Audits {
     const options = { bus: deps.bus, source: 'audit', clock: deps.clock };
     this.store = new AggregateStore(auditAggregate, options);
     this.#parts = new AggregateStore(auditPart, options);
+    this.#fates = new AggregateStore(erasureFate, options);
     this.directory = new Directory(deps.bus);
     this.#canaries = new Canaries(deps, pattern);
     this.#artefacts = new SealedArtefacts(deps);
@@ -140,7 +142,8 @@ export class Audits {
   ): Promise<events.AuditCohortReleased | undefined> {
     for (const id of await this.directory.ofTenant(tenant)) {
       const state = await this.load(tenant, id);
-      if (!mayJoin(state, request) || !(await this.#hasModel(state))) continue;
+      const failed = await this.#failedUser(tenant, state);
+      if (!mayJoin(state, request, failed) || !(await this.#hasModel(state))) continue;
       const released: events.AuditCohortReleased = {
         audit: subjectOf(state, '').audit,
         erasure: request.erasure,
@@ -148,7 +151,7 @@ export class Audits {
       };
       // Two erasures may want the same audit: the fold gives it to one of them.
       const { state: after } = await this.store.propose(tenant, id, (now) =>
-        now.released || !mayJoin(now, request)
+        now.released?.erasure === request.erasure || !mayJoin(now, request, failed)
           ? []
           : [
               newEvent(
@@ -161,6 +164,13 @@ export class Audits {
       if (after.released?.erasure === request.erasure) return after.released;
     }
     return undefined;
+  }
+
+  /** Name of the erasure that the canaries were released to, if it has failed; else empty. */
+  async #failedUser(tenant: string, { released }: AuditState): Promise<string> {
+    if (!released) return '';
+    const { state } = await this.#fates.load(tenant, parseName('erasureRequest', released.erasure)[1]!);
+    return state.failed ? released.erasure : '';
   }
 
   /** Canaries can be used once: an audit whose model was never trained is kept for a later erasure. */

@@ -330,6 +330,13 @@ test('canaries join one erasure, of a person of their dataset, once their model 
   assert.equal((await requestErasure(world, 'e1')).audit, AUDIT);
   const late = await requestErasure(world, 'e2');
   assert.deepEqual([late.audit, late.cohort], ['', []]);
+
+  const failed = { erasure: `${PARENT}/erasureRequests/e1`, code: '', message: '' };
+  const store = new AggregateStore(saga, { bus: world.deps.bus, source: 'test' });
+  await store.propose(TENANT, 'e1', () => [newEvent(EVENT.erasureFailed, failed)]);
+  const again = await requestErasure(world, 'e3');
+  assert.equal(again.audit, AUDIT, 'canaries of an erasure that came to nothing are free again');
+  assert.ok(again.cohort.length > 0);
 });
 
 test('an audit whose model is gone is refused', async (t) => {

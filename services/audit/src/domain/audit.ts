@@ -1,6 +1,7 @@
 /** An audit as the fold of its events. */
 import { EVENT, type events } from '@lethe/contracts';
 import { defineAggregate } from '@lethe/events';
+import { SAGA_EVENTS } from '@lethe/service';
 
 export interface AuditState {
   readonly created?: { readonly data: events.AuditCreated; readonly timeMs: number; readonly id: string };
@@ -41,12 +42,25 @@ export const auditPart = defineAggregate({
   fold: () => ({ contained: true }),
 });
 
-/** May the canaries of this audit join the erasure: registered, of one of its data sets, and not used for another? */
+/** Whether an erasure failed before anything was erased: canaries that were released to it are free again. */
+export const erasureFate = defineAggregate({
+  type: 'erasure',
+  events: [...SAGA_EVENTS],
+  initial: (): { readonly failed: boolean } => ({ failed: false }),
+  fold: (fate, { type }) => (type === 'erasure.failed' ? { failed: true } : fate),
+});
+
+/**
+ * May the canaries of this audit join the erasure: registered, of one of its data sets, and not used for another?
+ * @param failed name of an erasure that has come to nothing, or empty
+ */
 export function mayJoin(
   state: AuditState,
   erasure: Pick<events.ErasureRequested, 'erasure' | 'datasets'>,
+  failed: string,
 ): boolean {
   const dataset = state.created?.data.spec?.dataset ?? '';
-  const isFree = state.released === undefined || state.released.erasure === erasure.erasure;
+  const user = state.released?.erasure;
+  const isFree = user === undefined || user === erasure.erasure || user === failed;
   return state.registered !== undefined && !state.completed && isFree && erasure.datasets.includes(dataset);
 }

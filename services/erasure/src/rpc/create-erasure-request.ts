@@ -2,7 +2,7 @@ import { requestDigest, subjectCommitment } from '@lethe/certificate';
 import { EVENT, type erasure, parseName, resourceName } from '@lethe/contracts';
 import { newEvent } from '@lethe/events';
 import type { Partially } from '@lethe/rpc';
-import { base32, LetheError, secureRandom, sha256 } from '@lethe/std';
+import { base32, LetheError, sha256 } from '@lethe/std';
 import type { Saga } from '../domain/erasure.ts';
 import { ERASURE } from '../errors.ts';
 import { loadResource, type RpcContext } from './context.ts';
@@ -11,9 +11,6 @@ const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** A word of a policy, never a sentence in which a name could stand. */
 const POLICY = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 const SUBJECT_ID_BYTES_MAX = 1_024;
-
-/** The opening guards the link between a certificate and a person: never from a seeded source. */
-const openings = secureRandom();
 
 /** A repeated call finds the request that the first one made. */
 export const erasureId = (tenant: string, requestId: string): string =>
@@ -65,7 +62,7 @@ async function create(
       details: { erasureRequest: other },
     });
   }
-  const opening = openings.bytes(32);
+  const opening = deps.random.bytes(32);
   const commitment = subjectCommitment(opening, alias, name);
   const { state } = await gatherer.sagas.propose(tenant, id, (saga) =>
     saga.requested
