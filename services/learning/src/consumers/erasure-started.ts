@@ -1,0 +1,237 @@
+/**
+ * Erases a batch from every model of its datasets. Ensembles publish one new version without the person and the canaries, so that no
+ * two published models differ by one person; a DP model stays as it is and claims what it has promised since its training.
+ */
+import { common, EVENT, type events, type learning } from '@lethe/contracts';
+import { effectId, newEvent } from '@lethe/events';
+import { readRecords } from '@lethe/service';
+import { fromHex, sleep } from '@lethe/std';
+import { type LearningContext, type LoadedModel, type LoadedRun, modelName, runName } from '../context.ts';
+import { isRunning } from '../domain/training-run.ts';
+import { EnsembleStore } from '../ensemble-store.ts';
+import { LEARNING } from '../errors.ts';
+import { fingerprint } from '../fingerprint.ts';
+import { datasetSpec, rowsOf } from '../training/rows.ts';
+import { digestsOf } from '../training/train-ensemble.ts';
+import { membersOf, type Unlearned, unlearn } from '../training/unlearn.ts';
+import { affectedRuns } from './erasure-requested.ts';
+
+const POLL_MS = 250;
+
+export async function erase(
+  context: LearningContext,
+  tenant: string,
+  started: events.ErasureStarted,
+): Promise<Pick<events.OwnerErased, 'claims' | 'needles' | 'attestations'>> {
+  const claims: common.ArtefactClaim[] = [];
+  const runs = await affectedRuns(context, tenant, started.datasets);
+  for (const run of runs.sort((a, b) => (a.id < b.id ? -1 : 1))) {
+    claims.push(await eraseFromModel(context, await finished(context, run), started));
+  }
+  return { claims, needles: undefined, attestations: [] };
+}
+
+/** The run once it trains no more. @throws LETHE-4311 it still does */
+async function finished(context: LearningContext, { tenant, id }: LoadedRun): Promise<LoadedRun> {
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const loaded = await context.loadRun(runName(tenant, id));
+    if (!isRunning(loaded.run)) return loaded;
+    if (waitedMs >= context.settings.runWaitMs) {
+      throw LEARNING.RUN_NOT_FINISHED('a training on the same data has not ended', {
+        details: { run: runName(tenant, id) },
+      });
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function eraseFromModel(
+  context: LearningContext,
+  loaded: LoadedRun,
+  started: events.ErasureStarted,
+): Promise<common.ArtefactClaim> {
+  const { versions, spec } = loaded.run;
+  const version = versions.at(-1);
+  if (!version) {
+    const kind = spec.method?.$case === 'dpSgd' ? 'MODEL_DP' : 'MODEL_ENSEMBLE';
+    return untouched(modelName(loaded.tenant, loaded.id), kind, '', 'the training failed: there is no model');
+  }
+  const model: LoadedModel = { ...loaded, version };
+  return spec.method?.$case === 'shardedEnsemble'
+    ? await eraseFromEnsemble(context, model, spec.method.value, started)
+    : certified(version.model);
+}
+
+/** An exact claim of a model that never held any of them: its digest stays. */
+function untouched(artefact: string, kind: string, digest: string, reason: string): common.ArtefactClaim {
+  return {
+    ...claimOf(artefact, kind, 'none'),
+    claim: common.Claim.CLAIM_ERASED_EXACT,
+    digestBefore: digest,
+    digestAfter: digest,
+    details: { reason },
+  };
+}
+
+const claimOf = (artefact: string, kind: string, method: string): common.ArtefactClaim => ({
+  artefact,
+  kind,
+  owner: 'learning',
+  claim: common.Claim.CLAIM_UNSPECIFIED,
+  epsilon: 0,
+  delta: 0,
+  unit: '',
+  digestBefore: '',
+  digestAfter: '',
+  method,
+  details: {},
+});
+
+/** The person's own guarantee: a group of one. Canaries are in no DP training, so they ask for nothing here. */
+function certified({ name, kind, digest, privacy }: learning.Model): common.ArtefactClaim {
+  const guarantee = privacy!;
+  return {
+    ...claimOf(name, kind, 'dp-sgd'),
+    claim: common.Claim.CLAIM_ERASED_CERTIFIED,
+    epsilon: guarantee.epsilonUpper,
+    delta: guarantee.delta,
+    unit: guarantee.unit,
+    digestBefore: digest,
+    digestAfter: digest,
+    details: {
+      neighboringRelation: guarantee.neighboringRelation,
+      noiseMultiplier: String(guarantee.noiseMultiplier),
+      samplingProbability: String(guarantee.samplingProbability),
+      steps: String(guarantee.steps),
+      l2ClipNorm: String(guarantee.l2ClipNorm),
+      accountant: guarantee.accountant,
+      randomSource: guarantee.randomSource,
+      groupSize: '1',
+      cohort: 'never in this model',
+    },
+  };
+}
+
+async function eraseFromEnsemble(
+  context: LearningContext,
+  model: LoadedModel,
+  spec: learning.ShardedEnsembleSpec,
+  started: events.ErasureStarted,
+): Promise<common.ArtefactClaim> {
+  const { tenant, id, run } = model;
+  const store = new EnsembleStore(context.state, tenant, id);
+  const done = run.versions.find(({ erasure }) => erasure === started.erasure);
+  if (done?.claim) {
+    await destroyBefore(store, model, done.model.version);
+    return done.claim;
+  }
+  const before = model.version.model;
+  const refs = await store.refs(model.version.state);
+  const shards = await store.shards(refs);
+  const unlearned = await unlearnFrom(context, model, spec, started, { store, shards });
+  if (!unlearned)
+    return untouched(before.name, before.kind, before.digest, 'no record of the batch was trained on');
+
+  const version = before.version + 1;
+  const changed = new Set(unlearned.resumed.keys());
+  const after: learning.Model = {
+    ...before,
+    ...digestsOf(unlearned.shards),
+    shardDigests: [...digestsOf(unlearned.shards).shardDigests],
+    version,
+    updateTime: new Date(context.deps.clock.nowMs()),
+    platformFingerprint: fingerprint(),
+  };
+  const claim: common.ArtefactClaim = {
+    ...claimOf(before.name, before.kind, 'sisa-resume'),
+    claim: common.Claim.CLAIM_ERASED_EXACT,
+    digestBefore: before.digest,
+    digestAfter: after.digest,
+    details: detailsOf(unlearned, spec),
+  };
+  const fact: events.ModelTrained = {
+    run: runName(tenant, id),
+    model: after,
+    state: await store.put(version, unlearned.shards, { refs, changed }),
+    erasure: started.erasure,
+    claim,
+  };
+  const { state: now } = await context.runs.propose(tenant, id, (current) => {
+    if (current.versions.some(({ erasure }) => erasure === started.erasure)) return [];
+    if (current.versions.length !== before.version)
+      throw LEARNING.RUN_CHANGED('the model has a newer version');
+    return [newEvent(EVENT.modelTrained, fact, effectId(started.erasure, EVENT.modelTrained.type))];
+  });
+  await context.served.drop(before.name);
+  const committed = now.versions.find(({ erasure }) => erasure === started.erasure);
+  await destroyBefore(store, { ...model, run: { ...run, versions: now.versions } }, version);
+  return committed?.claim ?? claim;
+}
+
+async function unlearnFrom(
+  context: LearningContext,
+  { run }: LoadedModel,
+  spec: learning.ShardedEnsembleSpec,
+  started: events.ErasureStarted,
+  {
+    store,
+    shards,
+  }: {
+    store: EnsembleStore;
+    shards: Parameters<typeof membersOf>[0] & Awaited<ReturnType<EnsembleStore['shards']>>;
+  },
+): Promise<Unlearned | undefined> {
+  const { peers } = context.deps;
+  const dataset = await datasetSpec(peers, run.spec.root);
+  const gone = new Set(started.subjects);
+  const wanted = new Set(membersOf(shards).map(({ alias }) => alias));
+  const records = await readRecords(peers, run.spec.root, { exclude: gone });
+  return await unlearn({
+    recipe: { spec, dataset },
+    keys: await store.placementKeys(),
+    shards,
+    rows: await rowsOf(
+      dataset,
+      records.filter(({ alias }) => wanted.has(alias)),
+    ),
+    subjects: started.subjects,
+    cohort: started.cohort,
+    randomness: fromHex(started.seed),
+    parallelism: context.settings.parallelism,
+  });
+}
+
+/** Figures for the certificate: counts and settings, the same however often the erasure is delivered. */
+function detailsOf(unlearned: Unlearned, spec: learning.ShardedEnsembleSpec): Record<string, string> {
+  const resumed = [...unlearned.resumed].sort(([a], [b]) => a - b);
+  return {
+    stepsSubjects: String(unlearned.stepsSubjects),
+    stepsCohort: String(unlearned.stepsCohort),
+    stepsRun: String(unlearned.stepsRun),
+    stepsFullRetrain: String(unlearned.stepsFullRetrain),
+    subjectsApart: String(unlearned.apart),
+    subjectsInModel: String(unlearned.subjectsInModel),
+    cohortInModel: String(unlearned.cohortInModel),
+    alsoLeftOut: String(unlearned.alsoLeftOut),
+    shardCount: String(spec.shardCount),
+    sliceCount: String(spec.sliceCount),
+    shardsAffected: String(resumed.length),
+    resumeSegments: resumed.map(([shard, segment]) => `${shard}:${segment}`).join(' '),
+    platformFingerprint: fingerprint(),
+  };
+}
+
+/** Checkpoints of the version before an erasure that no later version uses. Idempotent; cut short, it goes on where it stopped. */
+async function destroyBefore(store: EnsembleStore, { run }: LoadedModel, version: number): Promise<void> {
+  const old = run.versions.find(({ model }) => model.version === version - 1);
+  const current = run.versions.find(({ model }) => model.version === version);
+  if (!old || !current) return;
+  const oldRefs = await store.refs(old.state).catch(() => undefined);
+  // The manifest dies last: where it cannot be opened any more, everything it names is dead.
+  if (!oldRefs) return;
+  const kept = new Set((await store.refs(current.state)).map(({ keyId }) => keyId));
+  await store.destroy(
+    old.state,
+    oldRefs.filter(({ keyId }) => !kept.has(keyId)),
+  );
+}

@@ -1,0 +1,84 @@
+import { type learning, parseName, resourceName } from '@lethe/contracts';
+import { AggregateStore, aggregateFilter, readEnvelope, STREAMS } from '@lethe/events';
+import type { ServiceDeps } from '@lethe/service';
+import { type ModelVersion, type Run, type TrainingRunEvent, trainingRun } from './domain/training-run.ts';
+import { LEARNING } from './errors.ts';
+import { SealedState } from './sealed-state.ts';
+import { ServedModels } from './served-models.ts';
+
+export interface LearningSettings {
+  /** Shards of an ensemble in training at once, one thread each; weights do not depend on it. Default 2. */
+  readonly parallelism?: number;
+  /** How long a run waits for its root to appear in the transparency log. Default 10,000. */
+  readonly logWaitMs?: number;
+  /** How long an erasure waits for a training that started before it. Default 45,000. */
+  readonly runWaitMs?: number;
+}
+
+/** A run that exists. */
+export interface LoadedRun {
+  readonly tenant: string;
+  readonly id: string;
+  readonly run: Run & { readonly spec: learning.TrainingSpec };
+}
+
+export interface LoadedModel extends LoadedRun {
+  readonly version: ModelVersion;
+}
+
+/** Everything that the methods and consumers of the service work with. */
+export class LearningContext {
+  readonly deps: ServiceDeps;
+  readonly settings: Required<LearningSettings>;
+  readonly runs: AggregateStore<Run, TrainingRunEvent>;
+  readonly state: SealedState;
+  readonly served: ServedModels;
+  /** Of runs that train in this process, by resource name. */
+  readonly progress = new Map<string, { done: number; total: number; phase: string }>();
+
+  constructor(deps: ServiceDeps, settings: LearningSettings) {
+    this.deps = deps;
+    this.settings = { parallelism: 2, logWaitMs: 10_000, runWaitMs: 45_000, ...settings };
+    this.runs = new AggregateStore(trainingRun, { bus: deps.bus, source: 'learning', clock: deps.clock });
+    this.state = new SealedState(deps);
+    this.served = new ServedModels(this);
+  }
+
+  async findRun(tenant: string, id: string): Promise<LoadedRun | undefined> {
+    const { state: run } = await this.runs.load(tenant, id);
+    return run.spec ? { tenant, id, run: { ...run, spec: run.spec } } : undefined;
+  }
+
+  /** @param name of a run @throws LETHE-4303, 1101 */
+  async loadRun(name: string): Promise<LoadedRun> {
+    const [tenant, id] = parseName('trainingRun', name);
+    const loaded = await this.findRun(tenant, id!);
+    if (!loaded) throw LEARNING.RUN_UNKNOWN('there is no such training run', { details: { run: name } });
+    return loaded;
+  }
+
+  /** The newest version of a model. @throws LETHE-4304, 1101 */
+  async loadModel(name: string): Promise<LoadedModel> {
+    const [tenant, id] = parseName('model', name);
+    const loaded = await this.findRun(tenant, id!);
+    const version = loaded?.run.versions.at(-1);
+    if (!loaded || !version)
+      throw LEARNING.MODEL_UNKNOWN('there is no such model', { details: { model: name } });
+    return { ...loaded, version };
+  }
+
+  /** Every run of a tenant, from the runs' own events. */
+  async listRuns(tenant: string): Promise<LoadedRun[]> {
+    const ids = new Set<string>();
+    const filter = aggregateFilter({ tenant, type: trainingRun.type });
+    for await (const message of this.deps.bus.read(STREAMS.events, filter)) {
+      ids.add(readEnvelope(message).aggregate.id);
+    }
+    const runs = await Promise.all([...ids].map((id) => this.findRun(tenant, id)));
+    return runs.filter((run) => run !== undefined);
+  }
+}
+
+export const runName = (tenant: string, id: string): string => resourceName('trainingRun', tenant, id);
+/** A model carries the id of its run. */
+export const modelName = (tenant: string, id: string): string => resourceName('model', tenant, id);

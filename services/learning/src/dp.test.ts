@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { common, EVENT, type events, type learning } from '@lethe/contracts';
+import { AggregateStore } from '@lethe/events';
+import { seededRandom, sleep } from '@lethe/std';
+import { onTrainingRequested } from './consumers/training-requested.ts';
+import { LearningContext } from './context.ts';
+import { trainingRun } from './domain/training-run.ts';
+import {
+  call,
+  dpSpec,
+  ended,
+  makeWorld,
+  modelNamed,
+  ROOT,
+  runEvents,
+  sagaSays,
+  someRecords,
+  startService,
+  stopServices,
+  TENANT,
+  train,
+} from './learning.fixture.ts';
+
+const MODEL = `tenants/${TENANT}/models/d`;
+const charged = (spent: readonly events.PrivacySpent[]) =>
+  spent.map(({ firstStep, steps }) => [firstStep, steps]);
+
+afterEach(stopServices);
+
+test('a DP run charges before it trains, meets its budget, learns, and claims its guarantee in an erasure', async () => {
+  const world = await makeWorld(someRecords(400, 5));
+  const service = await startService(world);
+  const run = await train(service, 'd', {
+    root: ROOT,
+    method: { $case: 'dpSgd', value: { ...dpSpec().method.value, steps: 12 } },
+  });
+  assert.equal(run.model, MODEL);
+  const model = await modelNamed(service, 'd');
+  const spent = await runEvents(world, EVENT.privacySpent);
+  assert.deepEqual(charged(spent), [
+    [0, 3],
+    [3, 3],
+    [6, 3],
+    [9, 3],
+  ]);
+  assert.ok(spent.every(({ epsilonUpper }, i) => i === 0 || epsilonUpper > spent[i - 1]!.epsilonUpper));
+  assert.equal(spent.at(-1)?.epsilonUpper, model.privacy?.epsilonUpper);
+  assert.ok(model.privacy!.epsilonUpper <= 8 && model.privacy!.epsilonUpper > 7.5);
+  assert.deepEqual(
+    [model.kind, model.privacy?.unit, model.privacy?.randomSource, model.privacy?.steps],
+    ['MODEL_DP', 'subject', 'secure', 12],
+  );
+  assert.equal(
+    [...world.keys.keys()].filter((key) => key.includes('-start-')).length,
+    0,
+    'weights between blocks are dead',
+  );
+
+  const payloads = world.records.slice(0, 300).map(({ payload }) => payload);
+  const { logits, classes } = await call<learning.PredictResponse>(service, 'predict', {
+    name: MODEL,
+    payloads,
+  });
+  const values = new Float32Array(logits.slice().buffer);
+  const right = payloads.filter((payload, row) => {
+    const own = values.subarray(row * classes, (row + 1) * classes);
+    return own.indexOf(Math.max(...own)) === payload[1];
+  });
+  assert.ok(right.length > 0.9 * payloads.length, `${right.length} of ${payloads.length}`);
+  await assert.rejects(call(service, 'getReplay', { name: MODEL, shard: 0 }), { code: 'LETHE-4312' });
+
+  const { erased } = await sagaSays(world, 'person-3', ['canary-2']);
+  const [claim] = erased.claims;
+  assert.equal(claim?.claim, common.Claim.CLAIM_ERASED_CERTIFIED);
+  assert.deepEqual([claim.epsilon, claim.delta, claim.unit], [model.privacy?.epsilonUpper, 1e-5, 'subject']);
+  assert.deepEqual([claim.digestBefore, claim.digestAfter], [model.digest, model.digest]);
+});
+
+test('a run that dies in a block goes on behind it: charged once, never more than planned, with fewer steps', async () => {
+  const world = await makeWorld();
+  const context = new LearningContext(world.deps, { logWaitMs: 0 });
+  const service = await startService(world);
+  await service.close();
+  const store = new AggregateStore(trainingRun, { bus: world.bus, source: 'test' });
+  // Dies while the second block is stored: the first has run, the second is charged when the third attempt begins.
+  let puts = 0;
+  const put = context.state.put.bind(context.state);
+  context.state.put = async (...args) => {
+    if (puts++ === 1) throw new Error('killed');
+    return await put(...args);
+  };
+  const creating = await startService(world);
+  await creating.close();
+  const { definition, data } = {
+    definition: EVENT.trainingRequested,
+    data: { run: `tenants/${TENANT}/trainingRuns/d`, spec: dpSpec() },
+  };
+  const { events: requested } = await store.propose(TENANT, 'd', () => [{ definition, data }]);
+  const event = requested[0] as Parameters<typeof onTrainingRequested>[1];
+  await assert.rejects(onTrainingRequested(context, event, 1), /killed/);
+  assert.deepEqual(charged(await runEvents(world, EVENT.privacySpent)), [
+    [0, 2],
+    [2, 2],
+  ]);
+
+  const resumed = await startService(world);
+  await ended(resumed, 'd');
+  assert.deepEqual(charged(await runEvents(world, EVENT.privacySpent)), [
+    [0, 2],
+    [2, 2],
+    [4, 2],
+    [6, 2],
+  ]);
+  const model = await modelNamed(resumed, 'd');
+  assert.equal(model.privacy?.steps, 8, 'the lost block is paid for');
+  assert.equal(model.optimizerSteps, 6n, 'and is not in the model');
+  assert.ok(model.privacy.epsilonUpper <= 8);
+});
+
+test('a run that lost every block fails; it never trains on steps that are not paid for', async () => {
+  const world = await makeWorld();
+  const store = new AggregateStore(trainingRun, { bus: world.bus, source: 'test' });
+  const run = `tenants/${TENANT}/trainingRuns/d`;
+  const service = await startService(world);
+  await train(service, 'twin', dpSpec());
+  const [twin] = await runEvents(world, EVENT.privacySpent);
+  await service.close();
+  const spent: events.PrivacySpent = { ...twin!, run, firstStep: 0, steps: 8, start: undefined };
+  await store.propose(TENANT, 'd', () => [
+    { definition: EVENT.trainingRequested, data: { run, spec: dpSpec() } },
+    { definition: EVENT.privacySpent, data: spent },
+  ]);
+  const again = await startService(world);
+  const failed = await ended(again, 'd');
+  assert.equal(failed.conditions[0]?.reason, 'LETHE-4308');
+});
+
+test('DP runs are refused for a budget out of reach, a subject with too many rows, and a seeded source', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  const value = dpSpec().method.value;
+  const make = (runId: string, field: Partial<learning.DpSgdSpec>) =>
+    call(service, 'createTrainingRun', {
+      parent: `tenants/${TENANT}`,
+      runId,
+      spec: { root: ROOT, method: { $case: 'dpSgd', value: { ...value, ...field } } },
+    });
+  await assert.rejects(make('a', { epsilon: 1e-9 }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { delta: 1 }), { code: 'LETHE-3301' });
+  await assert.rejects(make('a', { steps: 0 }), { code: 'LETHE-3301' });
+  await assert.rejects(make('a', { momentum: 1 }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { samplingProbability: 2 }), { code: 'LETHE-4301' });
+  assert.equal((await runEvents(world, EVENT.trainingRequested)).length, 0);
+
+  await make('rows', { rowsPerSubjectMax: 2 });
+  assert.equal((await ended(service, 'rows')).conditions[0]?.reason, 'LETHE-4306');
+  await service.close();
+
+  const seeded = { ...world, deps: { ...world.deps, random: seededRandom('not secure') } };
+  const unsafe = await startService(seeded);
+  await call(unsafe, 'createTrainingRun', { parent: `tenants/${TENANT}`, runId: 'seeded', spec: dpSpec() });
+  assert.equal((await ended(unsafe, 'seeded')).conditions[0]?.reason, 'LETHE-3303');
+  assert.equal((await runEvents(world, EVENT.privacySpent)).length, 0, 'none of these was charged');
+});
+
+test('an erasure waits for a training that began before it', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  world.beforeRead = () => promise;
+  await call(service, 'createTrainingRun', { parent: `tenants/${TENANT}`, runId: 'd', spec: dpSpec() });
+  const saga = sagaSays(world, 'person-1');
+  await sleep(300);
+  resolve();
+  const { contained, erased } = await saga;
+  assert.deepEqual(contained.artefacts, [MODEL]);
+  assert.equal(erased.claims[0]?.claim, common.Claim.CLAIM_ERASED_CERTIFIED);
+});

@@ -1,0 +1,75 @@
+/**
+ * A stored ensemble: one sealed artefact per shard (its members, seeds and checkpoints), and a sealed manifest that names them. An
+ * erasure rewrites the shards it touched; the artefacts of the others stay.
+ */
+
+import type { events } from '@lethe/contracts';
+import { canonicalJson, utf8 } from '@lethe/std';
+import type { PlacementKeys } from '@lethe/unlearning';
+import type { SealedState } from './sealed-state.ts';
+import { decodeShard, encodeShard, type ShardState } from './training/ensemble.ts';
+
+interface StoredRef extends Omit<events.ArtefactRef, 'sizeBytes'> {
+  readonly sizeBytes: number;
+}
+
+/** Where the shards are, in order. */
+export type ShardRefs = readonly events.ArtefactRef[];
+
+export class EnsembleStore {
+  readonly #state: SealedState;
+  readonly #tenant: string;
+  readonly #run: string;
+
+  constructor(state: SealedState, tenant: string, run: string) {
+    this.#state = state;
+    this.#tenant = tenant;
+    this.#run = run;
+  }
+
+  /** Secret keys that deal subjects to shards and slices; they live as long as the model. */
+  async placementKeys(): Promise<PlacementKeys> {
+    const shardKey = await this.#state.secret(this.#tenant, `sisa-shard-${this.#run}`);
+    const sliceKey = await this.#state.secret(this.#tenant, `sisa-slice-${this.#run}`);
+    return { shardKey, sliceKey };
+  }
+
+  /** Stores the shards that changed and a new manifest. @param before refs of the shards so far, for those that did not */
+  async put(
+    version: number,
+    shards: readonly ShardState[],
+    before?: { readonly refs: ShardRefs; readonly changed: ReadonlySet<number> },
+  ): Promise<events.ArtefactRef> {
+    const refs: events.ArtefactRef[] = [];
+    for (const shard of shards) {
+      const keep = before && !before.changed.has(shard.shard) ? before.refs[shard.shard] : undefined;
+      const keyId = `learning-${this.#run}-v${version}-shard-${shard.shard}`;
+      refs.push(keep ?? (await this.#state.put(this.#tenant, keyId, encodeShard(shard))));
+    }
+    const stored = refs.map((ref): StoredRef => ({ ...ref, sizeBytes: Number(ref.sizeBytes) }));
+    const manifest = utf8(canonicalJson({ format: 'lethe-ensemble-v1', shards: stored }));
+    return await this.#state.put(this.#tenant, `learning-${this.#run}-v${version}`, manifest);
+  }
+
+  async refs(manifest: events.ArtefactRef): Promise<ShardRefs> {
+    const bytes = await this.#state.get(this.#tenant, manifest);
+    const { shards } = JSON.parse(new TextDecoder().decode(bytes)) as { shards: StoredRef[] };
+    return shards.map((ref) => ({ ...ref, sizeBytes: BigInt(ref.sizeBytes) }));
+  }
+
+  async shard(ref: events.ArtefactRef): Promise<ShardState> {
+    return decodeShard(await this.#state.get(this.#tenant, ref));
+  }
+
+  async shards(refs: ShardRefs): Promise<ShardState[]> {
+    const shards: ShardState[] = [];
+    for (const ref of refs) shards.push(await this.shard(ref));
+    return shards;
+  }
+
+  /** The shards first and the manifest after them: it is the only list of what is left if this is cut short. */
+  async destroy(manifest: events.ArtefactRef, shards: ShardRefs): Promise<void> {
+    await this.#state.destroy(this.#tenant, shards);
+    await this.#state.destroy(this.#tenant, [manifest]);
+  }
+}

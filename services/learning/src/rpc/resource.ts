@@ -1,0 +1,40 @@
+/** A run as its readers see it. */
+import { common, learning } from '@lethe/contracts';
+import type { Partially } from '@lethe/rpc';
+import { type LearningContext, type LoadedRun, modelName, runName } from '../context.ts';
+
+export function runResource(
+  { progress }: LearningContext,
+  { tenant, id, run }: LoadedRun,
+): Partially<learning.TrainingRun> {
+  const name = runName(tenant, id);
+  const succeeded = run.versions.length > 0;
+  const state = succeeded
+    ? learning.TrainingRun_State.STATE_SUCCEEDED
+    : run.failed
+      ? learning.TrainingRun_State.STATE_FAILED
+      : learning.TrainingRun_State.STATE_RUNNING;
+  const now = progress.get(name);
+  return {
+    name,
+    spec: run.spec,
+    state,
+    conditions: [
+      {
+        type: 'Trained',
+        status: succeeded
+          ? common.ConditionStatus.CONDITION_STATUS_TRUE
+          : common.ConditionStatus.CONDITION_STATUS_FALSE,
+        reason: succeeded ? 'Trained' : (run.failed?.code ?? 'Training'),
+        message: run.failed?.message ?? '',
+        lastTransitionTime: new Date(run.changedMs),
+      },
+    ],
+    ...(now ? { progress: { done: BigInt(now.done), total: BigInt(now.total), phase: now.phase } } : {}),
+    model: succeeded ? modelName(tenant, id) : '',
+    createTime: new Date(run.requestedMs),
+  };
+}
+
+export const isFinal = ({ state }: Partially<learning.TrainingRun>): boolean =>
+  state === learning.TrainingRun_State.STATE_SUCCEEDED || state === learning.TrainingRun_State.STATE_FAILED;

@@ -1,0 +1,143 @@
+/** Models that answer: opened weights in memory, dropped when the model has a newer version. */
+import { type DatasetSpec, decodePayload, floatMatrix, type Row, vectorWidth } from '@lethe/datasets';
+import { buildPredictor, type Predictor, type Tensors } from '@lethe/runtime';
+import { assert } from '@lethe/std';
+import { meanLogits, type PlacementKeys, place } from '@lethe/unlearning';
+import type { LearningContext, LoadedModel } from './context.ts';
+import { modelName } from './context.ts';
+import { sisaSpec } from './domain/spec.ts';
+import { EnsembleStore } from './ensemble-store.ts';
+import { softmaxModel, unitRows } from './training/dp-softmax.ts';
+import { classifierSpec } from './training/ensemble.ts';
+import { datasetSpec } from './training/rows.ts';
+import { decodeWeights } from './training/tensors-file.ts';
+
+/** Rows of one run of the forward graph. */
+const BATCH_ROWS = 256;
+
+export interface ServedModel {
+  readonly version: number;
+  readonly classes: number;
+  /** Checks payloads against the dataset. @throws LETHE-2302 to 2304 */
+  decode(payloads: readonly Uint8Array[]): Row[];
+  /** @param shardOf shard that answers for each row; the mean of all shards without it @returns [rows, classes] */
+  logits(rows: readonly Row[], shardOf?: readonly number[]): Promise<Float32Array>;
+  /** Shard that holds or would hold a subject; 0 for a model without shards. */
+  shardOf(alias: string): number;
+}
+
+interface Opened {
+  readonly dataset: DatasetSpec;
+  readonly predictor: Predictor;
+  /** Final weights, one set per shard. */
+  readonly weights: readonly Tensors[];
+  readonly prepare: (matrix: Float32Array) => Float32Array;
+  readonly shardOf: (alias: string) => number;
+}
+
+export class ServedModels {
+  readonly #context: LearningContext;
+  readonly #opened = new Map<string, { version: number; opened: Promise<Opened> }>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(context: LearningContext) {
+    this.#context = context;
+  }
+
+  async get(model: LoadedModel): Promise<ServedModel> {
+    const name = modelName(model.tenant, model.id);
+    const { version } = model.version.model;
+    if (this.#opened.get(name)?.version !== version) {
+      await this.drop(name);
+      const opened = this.#open(model);
+      this.#opened.set(name, { version, opened });
+      opened.catch(() => this.#opened.delete(name));
+    }
+    const opened = await this.#opened.get(name)!.opened;
+    const classes = opened.dataset.label.classes.length;
+    return {
+      version,
+      classes,
+      decode: (payloads) => payloads.map((payload) => decodePayload(opened.dataset, payload)),
+      logits: (rows, shardOf) => this.#inTurn(() => logitsOf(opened, rows, shardOf)),
+      shardOf: opened.shardOf,
+    };
+  }
+
+  /** Forgets the opened weights of a model. */
+  async drop(name: string): Promise<void> {
+    const held = this.#opened.get(name);
+    this.#opened.delete(name);
+    if (!held) return;
+    const opened = await held.opened.catch(() => undefined);
+    await this.#inTurn(async () => opened?.predictor.close());
+  }
+
+  async close(): Promise<void> {
+    for (const name of [...this.#opened.keys()]) await this.drop(name);
+  }
+
+  async #open({ tenant, id, run, version }: LoadedModel): Promise<Opened> {
+    const { state, deps } = this.#context;
+    const dataset = await datasetSpec(deps.peers, run.spec.root);
+    const { method } = run.spec;
+    if (method?.$case === 'shardedEnsemble') {
+      const spec = method.value;
+      const store = new EnsembleStore(state, tenant, id);
+      const keys: PlacementKeys = await store.placementKeys();
+      const shards = await store.shards(await store.refs(version.state));
+      const { model } = classifierSpec({ spec, dataset });
+      return {
+        dataset,
+        predictor: await buildPredictor({ model, rows: BATCH_ROWS }),
+        weights: shards.map(({ checkpoints }) => checkpoints.at(-1)!),
+        prepare: (matrix) => matrix,
+        shardOf: (alias) => place(keys, alias, sisaSpec(spec)).shard,
+      };
+    }
+    const width = vectorWidth(dataset);
+    const { sets } = decodeWeights(await state.get(tenant, version.state));
+    const model = softmaxModel(width, dataset.label.classes.length);
+    return {
+      dataset,
+      predictor: await buildPredictor({ model, rows: BATCH_ROWS }),
+      weights: sets,
+      prepare: (matrix) => unitRows(matrix, width),
+      shardOf: () => 0,
+    };
+  }
+
+  /** A session runs one batch at a time. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work, work);
+    this.#turn = mine.catch(() => undefined);
+    return await mine;
+  }
+}
+
+async function logitsOf(
+  { dataset, predictor, weights, prepare }: Opened,
+  rows: readonly Row[],
+  shardOf?: readonly number[],
+): Promise<Float32Array> {
+  const features = prepare(floatMatrix(dataset, rows));
+  if (!shardOf) {
+    const perShard: Float32Array[] = [];
+    for (const shard of weights) perShard.push(await predictor.logits(shard, features));
+    return meanLogits(perShard);
+  }
+  assert(shardOf.length === rows.length, 'a shard is named for each row');
+  const width = vectorWidth(dataset);
+  const classes = dataset.label.classes.length;
+  const out = new Float32Array(rows.length * classes);
+  for (const [shard, parameters] of weights.entries()) {
+    const own = [...rows.keys()].filter((row) => shardOf[row] === shard);
+    const part = new Float32Array(own.length * width);
+    for (const [i, row] of own.entries())
+      part.set(features.subarray(row * width, (row + 1) * width), i * width);
+    const logits = await predictor.logits(parameters, part);
+    for (const [i, row] of own.entries())
+      out.set(logits.subarray(i * classes, (i + 1) * classes), row * classes);
+  }
+  return out;
+}
