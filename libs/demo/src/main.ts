@@ -42,18 +42,6 @@ const { values: options } = parseArgs({
   },
 });
 
-if (options.help) {
-  process.stdout.write(USAGE);
-} else {
-  try {
-    await demo(resolve(options.out), options.json);
-  } catch (error) {
-    if (!(error instanceof LetheError)) throw error;
-    process.stderr.write(`${error.message}\n${error.remedy}\n`);
-    process.exitCode = 1;
-  }
-}
-
 async function demo(out: string, json: boolean): Promise<void> {
   const startedMs = performance.now();
   const seconds = (): string => ((performance.now() - startedMs) / 1000).toFixed(1).padStart(6);
@@ -180,5 +168,17 @@ function isRunning(folder: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+if (options.help) {
+  process.stdout.write(USAGE);
+} else {
+  try {
+    await demo(resolve(options.out), options.json);
+  } catch (error) {
+    if (!(error instanceof LetheError)) throw error;
+    process.stderr.write(`${error.message}\n${error.remedy}\n`);
+    process.exitCode = 1;
   }
 }

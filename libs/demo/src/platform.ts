@@ -65,7 +65,8 @@ export interface Platform {
   readonly client: Lethe;
   readonly auditor: Lethe;
   readonly operator: Lethe;
-  readonly partyToken: string;
+  /** Holds the party's token among others; mode 0600. */
+  readonly credentialsFile: string;
   stop(): Promise<void>;
 }
 
@@ -86,7 +87,8 @@ export async function startPlatform(dataDirectory: string, tenant: string): Prom
     }
   }
   const { address } = JSON.parse(readFileSync(file, 'utf8')) as { address: string };
-  const credentials = loadOrCreateCredentials(join(dataDirectory, 'credentials.json'), tenant);
+  const credentialsFile = join(dataDirectory, 'credentials.json');
+  const credentials = loadOrCreateCredentials(credentialsFile, tenant);
   const tokenOf = (role: string): string => credentials.find((credential) => credential.role === role)!.token;
   const as = (role: string): Lethe => lethe({ address, token: tokenOf(role) });
   const [client, auditor, operator] = [as('client'), as('auditor'), as('platform')];
@@ -96,7 +98,7 @@ export async function startPlatform(dataDirectory: string, tenant: string): Prom
     client,
     auditor,
     operator,
-    partyToken: tokenOf('party'),
+    credentialsFile,
     async stop() {
       for (const connection of [client, auditor, operator]) connection.close();
       await end(child);

@@ -70,13 +70,13 @@ process got from all data in shuffled order. The update saved ${percent(hashing.
     section('The certificate in plain words', certificateSection(body)),
     section(
       'What it does not cover',
-      `<ul>${body.outOfScope.map((line) => `<li>${escape(line)}</li>`).join('')}</ul><p>${escape(body.limits)}</p>`,
+      `<ul>${body.outOfScope.map((line) => `<li>${html(line)}</li>`).join('')}</ul><p>${html(body.limits)}</p>`,
     ),
     certificate
       ? section(
           'Checked by an outsider',
           `<p>The stand-alone verifier ${certificate.verified ? 'accepted' : '<b>refused</b>'} the certificate, and ${certificate.tamperedRejected ? 'refused' : '<b>accepted</b>'} a copy in
-which one figure had been changed, by the check <code>${escape(certificate.tamperedFailedCheck)}</code>. To do it again:</p>
+which one figure had been changed, by the check <code>${html(certificate.tamperedFailedCheck)}</code>. To do it again:</p>
 <pre>npx lethe certificate verify certificate.json --key verify-key.json</pre>`,
         )
       : '',
@@ -92,7 +92,7 @@ code,pre{font:13px/1.5 ui-monospace,monospace;background:#f0ede5;padding:.1rem .
 svg{width:100%;height:auto;font:11px system-ui,sans-serif}
 </style></head><body>
 <h1>One person, forgotten</h1>
-<p class="note">Lethe's demonstration, ${escape(body.times.issued)}. Data: 10,000 digits of MNIST; the 2,000 subjects are <b>synthetic</b>, four digits each. ${summary.seconds === undefined ? '' : `The whole run took ${summary.seconds} s.`}</p>
+<p class="note">Lethe's demonstration, ${html(body.times.issued)}. Data: 10,000 digits of MNIST; the 2,000 subjects are <b>synthetic</b>, four digits each. ${summary.seconds === undefined ? '' : `The whole run took ${summary.seconds} s.`}</p>
 ${sections.join('\n')}
 </body></html>
 `;
@@ -116,16 +116,16 @@ function certificateSection(body: CertificateFile['body']): string {
   const claims = table(
     ['artefact', 'claim', 'how'],
     body.claims.map((claim) => [
-      `${escape(claim.kind)}<br><code>${escape(claim.artefact)}</code>`,
-      `<b>${escape(claim.claim)}</b>${claim.guarantee ? `<br>&epsilon; = ${claim.guarantee.epsilon}, &delta; = ${claim.guarantee.delta}, per ${escape(claim.guarantee.unit)}` : ''}`,
-      escape(claim.method),
+      `${html(claim.kind)}<br><code>${html(claim.artefact)}</code>`,
+      `<b>${html(claim.claim)}</b>${claim.guarantee ? `<br>&epsilon; = ${claim.guarantee.epsilon}, &delta; = ${claim.guarantee.delta}, per ${html(claim.guarantee.unit)}` : ''}`,
+      html(claim.method),
     ]),
   );
   const found = body.scan?.needles.reduce((sum, needle) => sum + needle.found, 0);
   const planted = body.scan?.stores.reduce((sum, store) => sum + store.plantedFoundBefore, 0);
   const scan = body.scan
     ? `<p>${megabytes(body.scan.bytesScanned)} on disk were searched for ${body.scan.needles.reduce((sum, needle) => sum + needle.needles, 0)} byte strings that must be gone
-(${body.scan.needles.map((needle) => escape(needle.kind)).join(', ')}): <b>${found} found</b>, by a scanner that had found its ${planted} planted copies before.</p>`
+(${body.scan.needles.map((needle) => html(needle.kind)).join(', ')}): <b>${found} found</b>, by a scanner that had found its ${planted} planted copies before.</p>`
     : '';
   const datasets = body.datasets
     .map(
@@ -226,5 +226,5 @@ function table(head: readonly string[], rows: readonly (readonly string[] | unde
 const number = (value: number): string => value.toFixed(3);
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
-const escape = (text: string): string =>
+const html = (text: string): string =>
   text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);

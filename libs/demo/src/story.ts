@@ -27,6 +27,9 @@ import type { FullRetrain } from './workers/full-retrain.ts';
 const CANARIES = 2_500;
 const PREDICT_ROWS = 500;
 const IN_FLIGHT = 32;
+const RECORDS_PER_SUBJECT = 4;
+/** Neighbours of a search: the service's limit, so that an item of the person is seen wherever it ranks among its class. */
+const NEIGHBOURS = 1_000;
 const PARTIES = ['left', 'right'] as const;
 const MODEL = { dp: 'digits-dp', ensemble: 'digits-ensemble' } as const;
 
@@ -252,28 +255,18 @@ export async function federate(stage: Stage, root: string): Promise<() => Promis
     const party = PARTIES[p]!;
     const own = takeColumns(matrix, width, columns);
     const rowsFile = join(folder, `party-${party}.rows`);
-    writeRowsFile(
-      rowsFile,
-      rows.map((_, i) => ({
-        recordId: recordId(i),
-        columns: own.subarray(i * columns.length, (i + 1) * columns.length),
-      })),
-    );
+    const held = rows.map((_, i): [string, Uint8Array] => [
+      recordId(i),
+      own.subarray(i * columns.length, (i + 1) * columns.length),
+    ]);
+    writeRowsFile(rowsFile, { element: 'uint8', columns: columns.length, rows: new Map(held) });
     const config = join(folder, `party-${party}.json`);
-    const { address, partyToken: token } = platform;
+    const { address, credentialsFile: tokenFile } = platform;
+    const keyFile = join(folder, `party-${party}.key`);
     writeFileSync(
       config,
-      JSON.stringify({
-        address,
-        token,
-        federation: name,
-        party,
-        rowsFile,
-        keyFile: join(folder, `party-${party}.key`),
-      }),
-      {
-        mode: 0o600,
-      },
+      JSON.stringify({ address, tokenFile, federation: name, party, rowsFile, keyFile }),
+      { mode: 0o600 },
     );
     return startParty(config);
   });
@@ -415,17 +408,20 @@ export async function forget(stage: Stage, accuracyBefore: number): Promise<Eras
   const { platform, note } = stage;
   const { auditor, client, tenant } = platform;
   const { parent, fn, ensemble, federation: federationName } = names(tenant);
-  const start = randomInt(firstWave.length / 4) * 4;
+  const start = randomInt(firstWave.length / RECORDS_PER_SUBJECT) * RECORDS_PER_SUBJECT;
   const person = firstWave[start]!;
   const subject = await auditor.vault.resolveSubject({ parent, subjectId: person.subjectId });
+  const own = firstWave.slice(start, start + RECORDS_PER_SUBJECT);
   const search = async (): Promise<number> => {
-    const payload = encodePayload(spec, { values: person.values });
-    const { neighbours } = await client.hashing.search({
-      name: fn,
-      query: { $case: 'payload', value: payload },
-      k: 1000,
-    });
-    return neighbours.filter((neighbour) => neighbour.subjectAlias === subject.alias).length;
+    const found = new Set<string>();
+    for (const record of own) {
+      const payload = encodePayload(spec, { values: record.values });
+      const query = { $case: 'payload' as const, value: payload };
+      const { neighbours } = await client.hashing.search({ name: fn, query, k: NEIGHBOURS });
+      for (const { subjectAlias, itemId } of neighbours)
+        if (subjectAlias === subject.alias) found.add(hex(itemId));
+    }
+    return found.size;
   };
   const itemsFoundBefore = await search();
   const plan = await auditor.learning.planErasure({ name: ensemble, subjectAliases: [subject.alias] });
@@ -452,8 +448,7 @@ export async function forget(stage: Stage, accuracyBefore: number): Promise<Eras
     equalsNeverSeen: await equalsNeverSeen(stage),
     accuracyAfter: await modelAccuracy(stage, ensemble),
   };
-  const again = firstWave.slice(start, start + 4);
-  const reingestionRefused = await ingest(stage, start, again).then(
+  const reingestionRefused = await ingest(stage, start, own).then(
     () => false,
     (error: unknown) => error instanceof LetheError && error.reason === 'SUBJECT_ERASED',
   );

@@ -58,7 +58,7 @@ export interface Summary {
     residualBytes: number;
     /** Planted copies that the scanner found before it was believed. */
     plantedFound: number;
-    /** The person's items among the 50 nearest to the person's own record, before and after. */
+    /** The person's items among the 1,000 nearest of each of the person's own records, before and after. */
     itemsFoundBefore: number;
     itemsFoundAfter: number;
     /** Ingesting the person's records again was refused. */
