@@ -1,0 +1,105 @@
+/** A hash function as the fold of its events, and what may be asked of it. Pure. */
+import { EVENT, type events, type hashing, parseName } from '@lethe/contracts';
+import { defineAggregate, newEvent } from '@lethe/events';
+import { canonicalJson } from '@lethe/std';
+import { HASHING_SERVICE } from '../errors.ts';
+
+export interface HashFunctionAggregate {
+  readonly spec: hashing.HashFunctionSpec | undefined;
+  /** The root that is being learned, and the event that asked for it. */
+  readonly pending: { readonly root: string; readonly eventId: string } | undefined;
+  readonly current: events.HashFunctionPromoted | undefined;
+  /** The newest version that learned something, which `current` is unless an erasure came after it. */
+  readonly lastLearned: events.HashFunctionPromoted | undefined;
+  /** State of the version before the current one: to be destroyed, if a crash has not left it. */
+  readonly superseded: events.ArtefactRef | undefined;
+  /** Versions that erasures made, by the erasure's name. */
+  readonly erasures: Readonly<Record<string, events.HashFunctionPromoted>>;
+  readonly failure: { readonly code: string; readonly message: string } | undefined;
+  /** Time of the last event, milliseconds since 1970. */
+  readonly changedMs: number;
+}
+
+export const hashFunction = defineAggregate({
+  type: 'hash-function',
+  events: [
+    EVENT.hashFunctionCreated,
+    EVENT.hashUpdateRequested,
+    EVENT.hashFunctionPromoted,
+    EVENT.hashFunctionFailed,
+  ],
+  initial: (): HashFunctionAggregate => ({
+    spec: undefined,
+    pending: undefined,
+    current: undefined,
+    lastLearned: undefined,
+    superseded: undefined,
+    erasures: {},
+    failure: undefined,
+    changedMs: 0,
+  }),
+  fold: (state, event): HashFunctionAggregate => {
+    const changedMs = event.timeMs;
+    switch (event.type) {
+      case 'hash.function.created': {
+        const { spec } = event.data;
+        return { ...state, changedMs, spec, pending: { root: spec?.root ?? '', eventId: event.id } };
+      }
+      case 'hash.update.requested':
+        return {
+          ...state,
+          changedMs,
+          pending: { root: event.data.root, eventId: event.id },
+          failure: undefined,
+        };
+      case 'hash.function.failed': {
+        const { code, message } = event.data;
+        return { ...state, changedMs, pending: undefined, failure: { code, message } };
+      }
+      case 'hash.function.promoted': {
+        const current = event.data;
+        const promoted = { ...state, changedMs, current, superseded: state.current?.state };
+        return current.erasure === ''
+          ? { ...promoted, pending: undefined, lastLearned: current }
+          : { ...promoted, erasures: { ...state.erasures, [current.erasure]: current } };
+      }
+    }
+  },
+});
+
+/** @throws LETHE-4202 the function exists with another specification */
+export function createFunction(
+  state: HashFunctionAggregate,
+  name: string,
+  spec: hashing.HashFunctionSpec,
+  eventId: string | undefined,
+) {
+  if (!state.spec) return [newEvent(EVENT.hashFunctionCreated, { function: name, spec }, eventId)];
+  if (canonicalJson(state.spec) === canonicalJson(spec)) return [];
+  throw HASHING_SERVICE.FUNCTION_EXISTS('the function exists with another specification', {
+    details: { function: name },
+  });
+}
+
+/**
+ * Asked again for the root that is learned or being learned, it changes nothing.
+ * @throws LETHE-4203 nothing is learned yet  @throws LETHE-4204 another root is being learned  @throws LETHE-4205
+ */
+export function requestUpdate(
+  state: HashFunctionAggregate,
+  name: string,
+  root: string,
+  eventId: string | undefined,
+) {
+  const details = { function: name };
+  if (!state.spec) throw HASHING_SERVICE.FUNCTION_UNKNOWN('there is no such function', { details });
+  if (state.pending?.root === root || (!state.pending && state.current?.root === root)) return [];
+  if (!state.current) throw HASHING_SERVICE.NOT_SERVING('the function has no version to update', { details });
+  if (state.pending) throw HASHING_SERVICE.UPDATE_IN_PROGRESS('another root is being learned', { details });
+  const [, dataset, number] = parseName('datasetRoot', root);
+  const [, learnedDataset, learnedNumber] = parseName('datasetRoot', state.current.root);
+  if (dataset !== learnedDataset || Number(number) < Number(learnedNumber)) {
+    throw HASHING_SERVICE.ROOT_UNFIT('the root does not follow the learned one', { details });
+  }
+  return [newEvent(EVENT.hashUpdateRequested, { function: name, root }, eventId)];
+}

@@ -1,0 +1,57 @@
+import { defineErrors } from '@lethe/std';
+
+/** Refusals of the hashing service: LETHE-42xx. Those of payloads (23xx) and codes (34xx) come from their libraries. */
+export const HASHING_SERVICE = defineErrors({
+  FUNCTION_UNKNOWN: {
+    code: 'LETHE-4201',
+    status: 'NOT_FOUND',
+    remedy: 'Create the function with CreateHashFunction, or correct its name.',
+  },
+  FUNCTION_EXISTS: {
+    code: 'LETHE-4202',
+    status: 'ALREADY_EXISTS',
+    remedy: 'A function keeps its specification for life: choose another id for another specification.',
+  },
+  NOT_SERVING: {
+    code: 'LETHE-4203',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Watch the function until it is SERVING; if it is FAILED, its condition says why.',
+  },
+  UPDATE_IN_PROGRESS: {
+    code: 'LETHE-4204',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Watch the function until it has learned the root that was requested before, then ask again.',
+  },
+  ROOT_UNFIT: {
+    code: 'LETHE-4205',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Name a root of the same dataset that was committed after the learned one.',
+  },
+  ROOT_NOT_LOGGED: {
+    code: 'LETHE-4206',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'The transparency log must hold the root first: check that the erasure service runs, then ask again.',
+  },
+  REQUEST_INVALID: {
+    code: 'LETHE-4207',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Correct the named field.',
+  },
+  NOTHING_TO_LEARN: {
+    code: 'LETHE-4208',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Ingest labelled records, commit a root over them and create a function with another id.',
+  },
+  STATE_DAMAGED: {
+    code: 'LETHE-4209',
+    status: 'DATA_LOSS',
+    remedy:
+      'The stored state does not have the digests of its event: restore the artefact, or learn a new function.',
+  },
+  STARTING: {
+    code: 'LETHE-4210',
+    status: 'UNAVAILABLE',
+    remedy: 'The service is still reading its events: try again in a moment.',
+  },
+});

@@ -1,0 +1,55 @@
+import { checkId, type hashing, parseName, tenantOf } from '@lethe/contracts';
+import { decodeSpec } from '@lethe/datasets';
+import { allocateClasses, createFeatureMap, DEFAULT_HASH_OPTIONS, emptyCodebook } from '@lethe/hashing';
+import type { Partially } from '@lethe/rpc';
+import { datasetOfRoot } from '@lethe/service';
+import type { HashingContext } from '../context.ts';
+import { createFunction } from '../domain/hash-function.ts';
+import { HASHING_SERVICE } from '../errors.ts';
+import { addressOf } from '../functions.ts';
+import { resource } from '../resource.ts';
+import { requestEventId } from './request-event-id.ts';
+
+/** Declares a function; again with the same specification it changes nothing. Learning starts from the event. */
+export async function createHashFunction(
+  context: HashingContext,
+  request: hashing.CreateHashFunctionRequest,
+): Promise<Partially<hashing.HashFunction>> {
+  const [tenant] = parseName('tenant', request.parent);
+  const address = addressOf(tenant, checkId(request.functionId, 'function_id'));
+  if (!request.spec) throw invalid('spec is missing', 'spec');
+  const spec = withDefaults(request.spec);
+  await checkSpec(context, tenant, spec);
+  const eventId = requestEventId(address.name, request.requestId);
+  await context.functions.aggregates.propose(tenant, address.id, (state) =>
+    createFunction(state, address.name, spec, eventId),
+  );
+  return await resource(context, address);
+}
+
+const invalid = (why: string, field: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field } });
+
+const withDefaults = (spec: hashing.HashFunctionSpec): hashing.HashFunctionSpec => ({
+  root: spec.root,
+  codeBits: spec.codeBits || DEFAULT_HASH_OPTIONS.codeBits,
+  featureDim: spec.featureDim || DEFAULT_HASH_OPTIONS.featureDim,
+  lambda: spec.lambda || DEFAULT_HASH_OPTIONS.lambda,
+  featureSeed: spec.featureSeed || DEFAULT_HASH_OPTIONS.seed,
+});
+
+/** Everything that would make the learning fail and can be seen now. The libraries judge their own options. */
+async function checkSpec(
+  { peers }: HashingContext,
+  tenant: string,
+  { root, codeBits, featureDim, lambda, featureSeed }: hashing.HashFunctionSpec,
+): Promise<void> {
+  const dataset = datasetOfRoot(root);
+  if (tenantOf(root) !== tenant) throw invalid('the root lies in another tenant', 'spec.root');
+  if (!(lambda > 0 && Number.isFinite(lambda)))
+    throw invalid('lambda is not a positive number', 'spec.lambda');
+  createFeatureMap({ seed: featureSeed, featureDim, inputWidth: 1 });
+  const codebook = emptyCodebook(codeBits);
+  await peers.vault.getDatasetRoot({ name: root });
+  const { spec } = await peers.vault.getDataset({ name: dataset });
+  allocateClasses(codebook, decodeSpec(spec).label.classes);
+}
