@@ -121,6 +121,7 @@ export class World {
   readonly suppressed = new Set<string>();
   readonly canaries = new Set<string>();
   readonly logged = new Set<string>();
+  datasetSpec: Uint8Array = encodeSpec(SPEC);
   /** `after_position` of every reading of records. */
   readonly readsAfter: number[] = [];
   /** What a reading of records waits for. */
@@ -197,7 +198,7 @@ export class World {
     const random = seededRandom('hashing-keys');
     const fake = {
       vault: {
-        getDataset: async () => ({ spec: encodeSpec(SPEC) }),
+        getDataset: async () => ({ spec: this.datasetSpec }),
         getDatasetRoot: async ({ name }: { name: string }) => this.#root(name),
         readRecords: (request: { root?: string; afterPosition?: bigint }) => this.#read(request),
         createArtefactKey: async ({ keyId }: { keyId: string }) => {
