@@ -187,6 +187,7 @@ test('an erased person was never seen, by digest; survivors keep their codes', a
   const hidden = await api.search(payloadQuery(FIRST[8]!.payload), 1_000);
   assert.equal(hidden.neighbours.length, codes.length - 2);
   assert.ok(hidden.neighbours.every(({ itemId }) => !ofPerson.has(hex(itemId))));
+  assert.ok((await api.codes()).every(({ itemId }) => !ofPerson.has(hex(itemId))));
   assert.equal((await api.get()).version, 1);
 
   world.suppressed.add('a4');
