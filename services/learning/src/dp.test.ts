@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
-import { AggregateStore } from '@lethe/events';
+import { AggregateStore, newEvent } from '@lethe/events';
 import { seededRandom, sleep } from '@lethe/std';
 import { onTrainingRequested } from './consumers/training-requested.ts';
 import { LearningContext } from './context.ts';
@@ -80,24 +80,18 @@ test('a DP run charges before it trains, meets its budget, learns, and claims it
 test('a run that dies in a block goes on behind it: charged once, never more than planned, with fewer steps', async () => {
   const world = await makeWorld();
   const context = new LearningContext(world.deps, { logWaitMs: 0 });
-  const service = await startService(world);
-  await service.close();
   const store = new AggregateStore(trainingRun, { bus: world.bus, source: 'test' });
-  // Dies while the second block is stored: the first has run, the second is charged when the third attempt begins.
+  // Dies when the third block is to be charged: two were charged and have run, and what the second did is lost.
   let puts = 0;
   const put = context.state.put.bind(context.state);
   context.state.put = async (...args) => {
     if (puts++ === 1) throw new Error('killed');
     return await put(...args);
   };
-  const creating = await startService(world);
-  await creating.close();
-  const { definition, data } = {
-    definition: EVENT.trainingRequested,
-    data: { run: `tenants/${TENANT}/trainingRuns/d`, spec: dpSpec() },
-  };
-  const { events: requested } = await store.propose(TENANT, 'd', () => [{ definition, data }]);
-  const event = requested[0] as Parameters<typeof onTrainingRequested>[1];
+  const data = { run: `tenants/${TENANT}/trainingRuns/d`, spec: dpSpec() };
+  const requested = newEvent(EVENT.trainingRequested, data);
+  const { events: accepted } = await store.propose(TENANT, 'd', () => [requested]);
+  const event = accepted[0] as Parameters<typeof onTrainingRequested>[1];
   await assert.rejects(onTrainingRequested(context, event, 1), /killed/);
   assert.deepEqual(charged(await runEvents(world, EVENT.privacySpent)), [
     [0, 2],

@@ -160,6 +160,34 @@ test('an erasure that dies before its fact is committed ends, on redelivery, in 
   assert.equal(trained?.claim?.digestAfter, first.claims[0]?.digestAfter);
 });
 
+test('erasures follow one another: each starts from what the one before has left, and kills it', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  await train(service, 'e', ensembleSpec());
+  const { erased } = await sagaSays(world, 'person-5', COHORT);
+  const context = new LearningContext(world.deps, {});
+  const second = {
+    ...startedEvent('person-6', []),
+    erasure: `tenants/${TENANT}/erasureRequests/e2`,
+    seed: 'cd'.repeat(32),
+  };
+  world.suppressed.add('person-6');
+  const [claim] = (await erase(context, TENANT, second)).claims;
+  assert.equal(claim?.digestBefore, erased.claims[0]?.digestAfter);
+  assert.equal(claim?.details.subjectsInModel, '1');
+  const model = await modelNamed(service, 'e');
+  assert.deepEqual([model.version, model.digest], [3, claim?.digestAfter]);
+  assert.ok(world.destroyedKeys.has('learning-e-v2'));
+  const redelivered = await erase(context, TENANT, startedEvent('person-5', COHORT));
+  assert.deepEqual(redelivered.claims, erased.claims);
+  for (let shard = 0; shard < 3; shard++) {
+    const replay = await call<learning.Replay>(service, 'getReplay', { name: MODEL, shard });
+    const plan = JSON.parse(new TextDecoder().decode(replay.plan)) as ReplayPlan;
+    const survivors = world.records.filter(({ subjectAlias }) => !world.suppressed.has(subjectAlias));
+    assert.equal(await replayShard(plan, survivors), replay.expectedDigest);
+  }
+});
+
 test('a subject that is in no model leaves it as it is, with the reason', async () => {
   const world = await makeWorld();
   const service = await startService(world);

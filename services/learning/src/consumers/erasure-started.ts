@@ -5,12 +5,13 @@
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
 import { effectId, newEvent } from '@lethe/events';
 import { readRecords } from '@lethe/service';
-import { fromHex, sleep } from '@lethe/std';
+import { fromHex, LetheError, sleep } from '@lethe/std';
 import { type LearningContext, type LoadedModel, type LoadedRun, modelName, runName } from '../context.ts';
 import { isRunning } from '../domain/training-run.ts';
 import { EnsembleStore } from '../ensemble-store.ts';
 import { LEARNING } from '../errors.ts';
 import { fingerprint } from '../fingerprint.ts';
+import type { ShardState } from '../training/ensemble.ts';
 import { datasetSpec, rowsOf } from '../training/rows.ts';
 import { digestsOf } from '../training/train-ensemble.ts';
 import { membersOf, type Unlearned, unlearn } from '../training/unlearn.ts';
@@ -134,10 +135,11 @@ async function eraseFromEnsemble(
 
   const version = before.version + 1;
   const changed = new Set(unlearned.resumed.keys());
+  const digests = digestsOf(unlearned.shards);
   const after: learning.Model = {
     ...before,
-    ...digestsOf(unlearned.shards),
-    shardDigests: [...digestsOf(unlearned.shards).shardDigests],
+    digest: digests.digest,
+    shardDigests: [...digests.shardDigests],
     version,
     updateTime: new Date(context.deps.clock.nowMs()),
     platformFingerprint: fingerprint(),
@@ -173,13 +175,7 @@ async function unlearnFrom(
   { run }: LoadedModel,
   spec: learning.ShardedEnsembleSpec,
   started: events.ErasureStarted,
-  {
-    store,
-    shards,
-  }: {
-    store: EnsembleStore;
-    shards: Parameters<typeof membersOf>[0] & Awaited<ReturnType<EnsembleStore['shards']>>;
-  },
+  { store, shards }: { readonly store: EnsembleStore; readonly shards: readonly ShardState[] },
 ): Promise<Unlearned | undefined> {
   const { peers } = context.deps;
   const dataset = await datasetSpec(peers, run.spec.root);
@@ -226,8 +222,11 @@ async function destroyBefore(store: EnsembleStore, { run }: LoadedModel, version
   const old = run.versions.find(({ model }) => model.version === version - 1);
   const current = run.versions.find(({ model }) => model.version === version);
   if (!old || !current) return;
-  const oldRefs = await store.refs(old.state).catch(() => undefined);
-  // The manifest dies last: where it cannot be opened any more, everything it names is dead.
+  const oldRefs = await store.refs(old.state).catch((error: unknown) => {
+    // The manifest dies last: where it is gone, everything that it named is dead.
+    if (error instanceof LetheError && error.status === 'NOT_FOUND') return undefined;
+    throw error;
+  });
   if (!oldRefs) return;
   const kept = new Set((await store.refs(current.state)).map(({ keyId }) => keyId));
   await store.destroy(

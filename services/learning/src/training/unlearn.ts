@@ -1,4 +1,5 @@
 /** Taking subjects out of a trained ensemble: resume the shards that saw them from before the earliest of their slices. */
+import { assert } from '@lethe/std';
 import {
   type ErasurePlan,
   type Member,
@@ -77,9 +78,13 @@ export async function unlearn(work: Unlearning): Promise<Unlearned | undefined> 
   const apart = !remaining.some((member) => member.rows.includes(UNREADABLE));
   const stages = apart ? [first, second] : [planErasure([...subjects, ...others], members, keys, spec)];
   let now = shards;
+  const stepsOfStage: number[] = [];
   const resumed = new Map<number, number>();
   for (const stage of stages) {
-    now = await resume(work, now, stage);
+    const { shards: next, steps } = await resume(work, now, stage);
+    assert(steps === stage.optimizerSteps, 'an erasure takes the steps that it was planned to take');
+    now = next;
+    stepsOfStage.push(steps);
     for (const { shard, resumeFromSegment } of stage.shards) {
       resumed.set(shard, Math.min(resumeFromSegment, resumed.get(shard) ?? resumeFromSegment));
     }
@@ -92,7 +97,7 @@ export async function unlearn(work: Unlearning): Promise<Unlearned | undefined> 
     apart,
     stepsSubjects: first.optimizerSteps,
     stepsCohort: second.optimizerSteps,
-    stepsRun: stages.reduce((sum, stage) => sum + stage.optimizerSteps, 0),
+    stepsRun: stepsOfStage.reduce((sum, steps) => sum + steps, 0),
     stepsFullRetrain: first.optimizerStepsFullRetrain,
     resumed,
   };
@@ -102,7 +107,7 @@ async function resume(
   { recipe, rows, randomness, parallelism }: Unlearning,
   shards: readonly ShardState[],
   plan: ErasurePlan,
-): Promise<ShardState[]> {
+): Promise<{ shards: ShardState[]; steps: number }> {
   const works = plan.shards.map(({ shard, survivors, resumeFromSegment: from }): ShardWork => {
     const state = shards[shard]!;
     const surviving = new Set(survivors.slices.flat().map((row) => rows.recordIds[row]));
@@ -118,7 +123,11 @@ async function resume(
       },
     };
   });
-  const trained = await trainShards({ recipe, rows, works, parallelism });
+  let steps = 0;
+  const onProgress = (stepsDone: number): void => {
+    steps = stepsDone;
+  };
+  const trained = await trainShards({ recipe, rows, works, parallelism, onProgress });
   const byShard = new Map(trained.map((state) => [state.shard, state]));
-  return shards.map((state) => byShard.get(state.shard) ?? state);
+  return { shards: shards.map((state) => byShard.get(state.shard) ?? state), steps };
 }
