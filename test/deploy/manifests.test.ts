@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readConfig } from '@lethe/service';
 import { objectsOf, render } from './kubectl.ts';
@@ -46,6 +46,7 @@ for (const [directory, objects] of Object.entries(RENDERINGS)) {
       const deployment = deploymentOf(objects, part);
       assert.deepEqual(deployment.spec?.template.spec?.containers[0]?.args, [`services/${part}/src/main.ts`]);
       assert.ok(objects.some((object) => isNamed(object, 'Service', part)));
+      assert.ok(existsSync(`${ROOT}services/${part}/src/main.ts`), `write services/${part}/src/main.ts`);
     }
   });
 
