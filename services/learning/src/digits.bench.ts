@@ -7,6 +7,7 @@
 import type { learning } from '@lethe/contracts';
 import { encodePayload, loadMnist, mnistSpec } from '@lethe/datasets';
 import { seededRandom } from '@lethe/std';
+import { labelScores } from '@lethe/unlearning';
 import {
   AUDIT,
   call,
@@ -54,6 +55,28 @@ async function accuracy(model: string): Promise<number> {
     return own.indexOf(Math.max(...own)) === row.label;
   });
   return right.length / test.length;
+}
+
+/** Share of pairs in which a canary of the range has the higher score by its own shard than one that was never trained. */
+async function auc(from: number, to: number): Promise<number> {
+  const scores = async (first: number, end: number): Promise<Float64Array> => {
+    const canaries = records.slice(8_000 + first, 8_000 + end);
+    const { logits, classes } = await call<learning.PredictResponse>(
+      service,
+      'predict',
+      {
+        name: `tenants/${TENANT}/models/e`,
+        payloads: canaries.map(({ payload }) => payload),
+        subjectAliases: canaries.map(({ subjectAlias }) => subjectAlias),
+      },
+      'auditor',
+    );
+    const labels = canaries.map(({ payload }) => payload[1]!);
+    return labelScores(new Float32Array(logits.slice().buffer), labels, classes);
+  };
+  const [own, out] = [await scores(from, to), await scores(0, 1_500)];
+  const higher = own.reduce((sum, score) => sum + out.filter((other) => score > other).length, 0);
+  return higher / (own.length * out.length);
 }
 
 let gapMs = 0;
@@ -105,6 +128,8 @@ console.log(`  accuracy ${await accuracy('d')}, ${JSON.stringify((await modelNam
 const cohort = Array.from({ length: 750 }, (_, i) => `canary-${1_750 + i}`);
 const { erased } = await timed('erasure', () => sagaSays(world, records[0]!.subjectAlias, cohort));
 console.log(erased.claims.map(({ details, method }) => ({ method, ...details })));
-console.log(`  accuracy ${await accuracy('e')}`);
+console.log(
+  `  accuracy ${await accuracy('e')}, AUC KEEP ${await auc(1_500, 1_750)}, DELETE ${await auc(1_750, 2_500)}`,
+);
 clearInterval(watch);
 await stopServices();
