@@ -47,7 +47,11 @@ test('a killed leader: every append is stored once, the consumer goes on', {
 
 /** Process number of the server that leads the stream. */
 async function leaderOf(cluster: RunningServers, stream: string): Promise<number> {
-  const connection = await connect({ servers: cluster.servers.map((server) => `127.0.0.1:${server.port}`) });
+  const connection = await connect({
+    servers: cluster.servers.map((server) => `127.0.0.1:${server.port}`),
+    user: 'lethe',
+    pass: 'of-all-three',
+  });
   try {
     const manager = await jetstreamManager(connection);
     const leader = (await manager.streams.info(stream)).cluster?.leader ?? '';

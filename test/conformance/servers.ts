@@ -29,6 +29,7 @@ export async function startCluster(binary: string): Promise<RunningServers> {
         binary,
         directory: join(directory, `n${i}`),
         serverName: `n${i}`,
+        password: 'of-all-three',
         extraConfiguration: `cluster {
   name: conformance
   listen: 127.0.0.1:${port}

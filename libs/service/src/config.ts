@@ -11,11 +11,6 @@ export const SERVICE = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Correct the environment variable; services/platform/README.md lists them with their defaults.',
   },
-  START_TIMEOUT: {
-    code: 'LETHE-5002',
-    status: 'UNAVAILABLE',
-    remedy: 'Look at the log lines above; a service that this one needs is not reachable.',
-  },
 });
 
 export interface Config {

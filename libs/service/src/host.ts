@@ -18,8 +18,8 @@ import {
   writePrivateFile,
 } from '@lethe/rpc';
 import { assert, type Logger, secureRandom, systemClock } from '@lethe/std';
-import { createLogger } from '@lethe/telemetry';
-import type { Config } from './config.ts';
+import { createLogger, startTelemetry } from '@lethe/telemetry';
+import { type Config, SERVICE } from './config.ts';
 import type { Service, ServiceDeps } from './service.ts';
 
 /** What the host knows that some services need at their creation. */
@@ -55,6 +55,11 @@ export async function startHost(
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
+    const telemetry = await startTelemetry({
+      serviceName: name,
+      endpoint: config.environment.LETHE_OTLP_ENDPOINT,
+    });
+    undo.push(() => telemetry.shutdown());
     const nats = await openNats({
       environment: config.environment,
       directory: join(config.dataDirectory, 'nats'),
@@ -71,7 +76,13 @@ export async function startHost(
     undo.push(() => bus.close());
     await ensurePlatformStreams(bus, { limits: config.limits, replicas: config.replicas });
     const port = config.port === 0 ? await freePort(config.host) : config.port;
-    const peers = lethe({ address: `${config.host}:${port}`, token, addresses: config.addresses });
+    const tls = tlsOf(config);
+    const peers = lethe({
+      address: `${config.host}:${port}`,
+      token,
+      addresses: config.addresses,
+      ...(tls ? { tls: { authority: tls.clientAuthority, key: tls.key, certificate: tls.certificate } } : {}),
+    });
     undo.push(async () => peers.close());
     const deps: ServiceDeps = { bus, peers, clock: systemClock, random: secureRandom(), logger };
     const facts: HostFacts = { config, natsStoreDirectory: nats.server?.storeDirectory };
@@ -83,13 +94,16 @@ export async function startHost(
       logger,
       host: config.host,
       port,
-      ...tlsOf(config),
+      ...(tls ? { tls } : {}),
     });
     undo.push(() => server.close());
+    // Ready means: consumers run and what a stop interrupted has been taken up again.
+    server.health.setAll(false);
     for (const service of services) {
       await service.start();
       undo.push(() => service.close());
     }
+    server.health.setAll(true);
     logger.info('serving', { address: server.address, services: services.map((service) => service.name) });
     return { address: server.address, natsUrl: nats.url, bus, server, logger, close };
   } catch (error) {
@@ -100,13 +114,15 @@ export async function startHost(
 
 function tlsOf({ environment }: Config) {
   const { LETHE_TLS_CERT, LETHE_TLS_KEY, LETHE_TLS_CLIENT_CA } = environment;
-  if (!LETHE_TLS_CERT || !LETHE_TLS_KEY || !LETHE_TLS_CLIENT_CA) return {};
+  const named = [LETHE_TLS_CERT, LETHE_TLS_KEY, LETHE_TLS_CLIENT_CA].filter((path) => path);
+  if (named.length === 0) return undefined;
+  if (!LETHE_TLS_CERT || !LETHE_TLS_KEY || !LETHE_TLS_CLIENT_CA) {
+    throw SERVICE.CONFIG_INVALID('TLS needs LETHE_TLS_CERT, LETHE_TLS_KEY and LETHE_TLS_CLIENT_CA together');
+  }
   return {
-    tls: {
-      certificate: readPrivateFile(LETHE_TLS_CERT),
-      key: readPrivateFile(LETHE_TLS_KEY),
-      clientAuthority: readPrivateFile(LETHE_TLS_CLIENT_CA),
-    },
+    certificate: readPrivateFile(LETHE_TLS_CERT),
+    key: readPrivateFile(LETHE_TLS_KEY),
+    clientAuthority: readPrivateFile(LETHE_TLS_CLIENT_CA),
   };
 }
 

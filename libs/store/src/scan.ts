@@ -33,6 +33,12 @@ export interface ScanHit {
 export interface ScanReport {
   readonly files: number;
   readonly bytes: number;
+  /** The same per directory, in the order given. */
+  readonly directories: readonly {
+    readonly directory: string;
+    readonly files: number;
+    readonly bytes: number;
+  }[];
   readonly needles: number;
   /** Occurrences by kind; a kind that was looked for and not found is there with 0. */
   readonly found: Readonly<Record<string, number>>;
@@ -60,19 +66,21 @@ export async function scan(directories: readonly string[], needles: readonly Nee
   const started = performance.now();
   const matcher = new Matcher(needles);
   const buffer = Buffer.alloc(READ_BYTES + matcher.longest);
-  let files = 0;
-  let bytes = 0;
+  const read: { directory: string; files: number; bytes: number }[] = [];
   for (const directory of directories) {
+    const here = { directory, files: 0, bytes: 0 };
     for await (const file of filesUnder(directory)) {
-      const read = await scanFile(file, matcher, buffer);
-      if (read === undefined) continue;
-      files++;
-      bytes += read;
+      const bytes = await scanFile(file, matcher, buffer);
+      if (bytes === undefined) continue;
+      here.files++;
+      here.bytes += bytes;
     }
+    read.push(here);
   }
   return {
-    files,
-    bytes,
+    files: read.reduce((sum, { files }) => sum + files, 0),
+    bytes: read.reduce((sum, { bytes }) => sum + bytes, 0),
+    directories: read,
     needles: needles.length,
     found: matcher.found,
     hits: matcher.hits,
@@ -240,6 +248,8 @@ export interface ProvenScan {
   readonly plantedFound: number;
   /** Planted copies that were still there after their removal; anything but 0 means that the store does not erase. */
   readonly plantedLeft: number;
+  /** What was left of the copy planted in each store, in the order of the plants. */
+  readonly plants: readonly { readonly store: string; readonly left: number }[];
   /** Of the scan after the removal. */
   readonly report: ScanReport;
 }
@@ -285,7 +295,15 @@ export async function provenScan(
     (after) => left(after) === 0 && needles.every(({ kind }) => (after.found[kind] ?? 0) === 0),
     patienceMs,
   );
-  return { plantedFound: markers.length, plantedLeft: left(report), report };
+  return {
+    plantedFound: markers.length,
+    plantedLeft: left(report),
+    plants: planted.map(({ plant, needle }) => ({
+      store: plant.store,
+      left: report.found[needle.kind] ?? 0,
+    })),
+    report,
+  };
 }
 
 async function patiently(

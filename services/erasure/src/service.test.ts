@@ -306,12 +306,15 @@ class Others {
       },
       scan: {
         stores: [
-          { name: 'jetstream', scanned: true },
+          {
+            name: 'jetstream',
+            scanned: true,
+            bytes: 1000,
+            planted: { placed: 2, foundBefore: 2, foundAfter: 0 },
+          },
           { name: 'remote', scanned: false, reason: 'the server is not ours' },
         ],
-        bytesScanned: 1000,
         needles: [{ kind: 'record-ciphertext', count: 4, found: story.needlesFound ?? 0 }],
-        planted: { placed: 2, foundBefore: 2, foundAfter: 0 },
       },
     };
     const artefacts = new SealedArtefacts(this.#world.deps);

@@ -7,11 +7,11 @@ export const hostedVault: CreateService = (deps, { config, natsStoreDirectory })
   const keyDirectory = join(config.dataDirectory, 'vault');
   const ours = natsStoreDirectory ? [{ name: 'jetstream', path: natsStoreDirectory }] : [];
   const further = config.scanPaths.map((path, i) => ({ name: `path-${i + 1}`, path }));
-  const blind = natsStoreDirectory || further.length > 0;
+  const seesNats = natsStoreDirectory !== undefined || further.length > 0;
   return createVault(deps, {
     keyDirectory,
     scanRoots: [...ours, { name: 'key-store', path: keyDirectory }, ...further],
-    unscanned: blind
+    unscanned: seesNats
       ? []
       : [
           {

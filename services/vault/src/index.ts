@@ -5,7 +5,6 @@ import { bind } from '@lethe/rpc';
 import { SAGA_EVENTS, SealedArtefacts, type Service, type ServiceDeps } from '@lethe/service';
 import { openKeyStore } from '@lethe/store';
 import { onErasureRequested } from './consumers/erasure-requested.ts';
-import { onErasureStarted } from './consumers/erasure-started.ts';
 import { onOwnersConfirmed } from './consumers/owners-confirmed.ts';
 import type { ScanRoot, VaultContext } from './context.ts';
 import { Datasets, rootResource } from './datasets.ts';
@@ -80,7 +79,6 @@ export function createVault(deps: ServiceDeps, settings: VaultSettings): Service
         aggregates: ['erasure'],
         handlers: [
           on(EVENT.erasureRequested, (event) => onErasureRequested(context, event)),
-          on(EVENT.erasureStarted, (event) => onErasureStarted(context, event)),
           on(EVENT.erasureOwnersConfirmed, (event) => onOwnersConfirmed(context, event)),
         ],
         ignores: SAGA_EVENTS,

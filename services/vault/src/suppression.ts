@@ -13,8 +13,12 @@ export class Suppression {
     return this.#erasureOf.has(`${tenant}/${alias}`);
   }
 
-  /** Reads every erasure that was ever requested, also those whose containment has not been handled yet. */
+  /**
+   * Reads every erasure that was ever requested, also those whose containment has not been handled yet. The cohort of an erasure
+   * is nobody and has nothing to contain: owners may read it until all have confirmed.
+   */
   async load(bus: Bus): Promise<void> {
+    const cohorts = new Map<string, readonly string[]>();
     for await (const message of bus.read(STREAMS.events, aggregateFilter({ type: 'erasure' }))) {
       const { type, aggregate } = readEnvelope(message);
       if (type === EVENT.erasureRequested.type) {
@@ -22,7 +26,10 @@ export class Suppression {
         this.add(aggregate.tenant, [data.subjectAlias], data.erasure);
       } else if (type === EVENT.erasureStarted.type) {
         const { data } = decodeEvent(EVENT.erasureStarted, message);
-        this.add(aggregate.tenant, [...data.subjects, ...data.cohort], data.erasure);
+        cohorts.set(data.erasure, data.cohort);
+      } else if (type === EVENT.erasureOwnersConfirmed.type) {
+        const { erasure } = decodeEvent(EVENT.erasureOwnersConfirmed, message).data;
+        this.add(aggregate.tenant, cohorts.get(erasure) ?? [], erasure);
       }
     }
   }

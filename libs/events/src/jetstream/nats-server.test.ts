@@ -118,7 +118,7 @@ test(
 test(
   'an append outlives the death of the server; what was acknowledged is there once',
   inDirectory(async (directory, started) => {
-    const first = await startNatsServer({ binary, directory });
+    const first = await startNatsServer({ binary, directory, password: 'kept' });
     const bus = await connectJetStream({ url: first.url, name: 'test' });
     try {
       await bus.ensureStream(stream);
@@ -136,7 +136,7 @@ test(
       process.kill(first.pid, 'SIGKILL');
       const during = bus.append('KEPT', 'kept', message('during'));
       await first.stop();
-      started.push(await startNatsServer({ binary, directory, port: first.port }));
+      started.push(await startNatsServer({ binary, directory, port: first.port, password: 'kept' }));
       assert.equal((await during).sequence, 2);
       assert.deepEqual(await bus.append('KEPT', 'kept', message('during')), { sequence: 2, duplicate: true });
       await bus.append('KEPT', 'kept', message('after'));

@@ -10,7 +10,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join, resolve } from 'node:path';
-import { type Logger, silentLogger, sleep } from '@lethe/std';
+import { hex, type Logger, secureRandom, silentLogger, sleep } from '@lethe/std';
 import { EVENTS } from '../errors.ts';
 import { assertServerVersion } from './version.ts';
 
@@ -84,6 +84,8 @@ export interface NatsServerOptions {
   /** Further configuration lines, for clusters in tests. */
   readonly extraConfiguration?: string;
   readonly serverName?: string;
+  /** Of the server's one user. Default: a fresh random one at each start; servers of one cluster share it. */
+  readonly password?: string;
 }
 
 export interface NatsServer {
@@ -117,7 +119,10 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   await endLeftover(files.pid, files.owner, files.configuration, logger);
   writeFileSync(files.owner, String(process.pid), { mode: 0o600 });
   const port = options.port ?? (await freePort());
-  writeFileSync(files.configuration, configuration(options, files.store, port, version), { mode: 0o600 });
+  const password = options.password ?? hex(secureRandom().bytes(24));
+  writeFileSync(files.configuration, configuration(options, files.store, port, version, password), {
+    mode: 0o600,
+  });
 
   const log = openSync(files.log, 'w', 0o600);
   const child = spawn(
@@ -158,7 +163,14 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   }
   const pid = Number(readFileSync(files.pid, 'utf8'));
   logger.info('nats-server is up', { port, version, pid });
-  return { url: `nats://127.0.0.1:${port}`, port, pid, version, storeDirectory: files.store, stop };
+  return {
+    url: `nats://${USER}:${password}@127.0.0.1:${port}`,
+    port,
+    pid,
+    version,
+    storeDirectory: files.store,
+    stop,
+  };
 }
 
 /** Runs "$@" until it ends or fd 3 closes. POSIX shell. */
@@ -166,11 +178,21 @@ const UNDER_PIPE = `"$@" 3<&- & server=$!
 { cat <&3 >/dev/null; kill "$server"; } 2>/dev/null &
 wait "$server"`;
 
-function configuration(options: NatsServerOptions, store: string, port: number, version: string): string {
+/** Loopback is shared with every user of the machine: the password is in files that only ours can read. */
+const USER = 'lethe';
+
+function configuration(
+  options: NatsServerOptions,
+  store: string,
+  port: number,
+  version: string,
+  password: string,
+): string {
   const newer = /^v?2\.9\./.test(version) === false;
   return [
     'host: 127.0.0.1',
     `port: ${port}`,
+    `authorization { user: ${USER}, password: "${password}" }`,
     ...(options.serverName ? [`server_name: ${JSON.stringify(options.serverName)}`] : []),
     'jetstream {',
     `  store_dir: ${JSON.stringify(store)}`,

@@ -37,13 +37,16 @@ const evidence = (dataset: object = {}, planted: object = {}): VaultEvidence => 
   },
   scan: {
     stores: [
-      { name: 'jetstream', scanned: true },
-      { name: 'keys', scanned: true },
+      {
+        name: 'jetstream',
+        scanned: true,
+        bytes: 4,
+        planted: { placed: 2, foundBefore: 2, foundAfter: 0, ...planted },
+      },
+      { name: 'keys', scanned: true, bytes: 1, planted: { placed: 0, foundBefore: 0, foundAfter: 0 } },
       { name: 'far', scanned: false, reason: 'not ours' },
     ],
-    bytesScanned: 5,
     needles: [{ kind: 'code-lane', count: 3, found: 1 }],
-    planted: { placed: 2, foundBefore: 2, foundAfter: 0, ...planted },
   },
 });
 
@@ -79,7 +82,10 @@ test('a scan whose planted copies were missed, or outlived it, is no scan', () =
   const report = scanReport(evidence());
   assert.equal(report?.bytesScanned, 5);
   assert.deepEqual(report?.needles, [{ kind: 'CODE_LANE', needles: 3, found: 1 }]);
-  assert.equal(report?.stores.at(-1)?.planted, 2);
+  assert.deepEqual(
+    report?.stores.map(({ planted }) => planted),
+    [2, 0],
+  );
   assert.ok(
     !report?.stores.some(({ store }) => store === 'far'),
     'what was not scanned is not in the report',

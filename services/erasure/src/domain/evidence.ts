@@ -26,6 +26,15 @@ interface EvidencePlants {
   readonly foundAfter: number;
 }
 
+type EvidenceStore =
+  | {
+      readonly name: string;
+      readonly scanned: true;
+      readonly bytes: number;
+      readonly planted: EvidencePlants;
+    }
+  | { readonly name: string; readonly scanned: false; readonly reason?: string };
+
 /** What the vault writes, in canonical JSON. */
 export interface VaultEvidence {
   readonly datasets: readonly {
@@ -49,14 +58,8 @@ export interface VaultEvidence {
     readonly settings: string | Details;
   };
   readonly scan: {
-    readonly stores: readonly {
-      readonly name: string;
-      readonly scanned: boolean;
-      readonly reason?: string;
-    }[];
-    readonly bytesScanned: number;
+    readonly stores: readonly EvidenceStore[];
     readonly needles: readonly { readonly kind: string; readonly count: number; readonly found: number }[];
-    readonly planted: EvidencePlants;
   };
 }
 
@@ -69,8 +72,8 @@ export function parseEvidence(bytes: Uint8Array): VaultEvidence {
     typeof value.keyReceipt === 'object' &&
     Number.isFinite(Date.parse(value.keyReceipt.destroyedAt)) &&
     Array.isArray(value.scan?.stores) &&
-    Array.isArray(value.scan.needles) &&
-    typeof value.scan.planted === 'object';
+    value.scan.stores.every((store) => !store.scanned || typeof store.planted?.placed === 'number') &&
+    Array.isArray(value.scan.needles);
   if (!sound) throw ERASURE.EVIDENCE_MALFORMED('the evidence of the vault lacks a part');
   return value as VaultEvidence;
 }
@@ -118,33 +121,35 @@ export const keyReceipt = ({ keyReceipt: receipt }: VaultEvidence): KeyReceipt =
   },
 });
 
+const scannedStores = ({ scan }: VaultEvidence) => scan.stores.filter((store) => store.scanned);
+
 /** True when the scanner found every planted copy before and none after: only then does its silence say anything. */
-export const isScanProven = ({ scan: { planted } }: VaultEvidence): boolean =>
-  planted.placed > 0 && planted.foundBefore === planted.placed && planted.foundAfter === 0;
+export function isScanProven(evidence: VaultEvidence): boolean {
+  const plants = scannedStores(evidence).map(({ planted }) => planted);
+  return (
+    plants.some(({ placed }) => placed > 0) &&
+    plants.every(({ placed, foundBefore, foundAfter }) => foundBefore === placed && foundAfter === 0)
+  );
+}
 
 /** Occurrences of the person's bytes after the erasure. */
 export const residues = ({ scan }: VaultEvidence): number =>
   scan.needles.reduce((sum, needle) => sum + needle.found, 0);
 
-/**
- * The vault counts bytes and planted copies over all stores together, so they stand as one entry that names them all.
- * @returns null where the scan proves nothing: the certificate is then partial
- */
+/** @returns null where the scan proves nothing: the certificate is then partial */
 export function scanReport(evidence: VaultEvidence): ScanReport | null {
-  const { stores, bytesScanned, needles, planted } = evidence.scan;
-  const scanned = stores.filter((store) => store.scanned).map(({ name }) => name);
-  if (!isScanProven(evidence) || scanned.length === 0 || needles.length === 0) return null;
+  const { needles } = evidence.scan;
+  const scanned = scannedStores(evidence);
+  if (!isScanProven(evidence) || needles.length === 0) return null;
   return {
-    stores: [
-      {
-        store: scanned.join(' + '),
-        bytesScanned,
-        planted: planted.placed,
-        plantedFoundBefore: planted.foundBefore,
-        plantedFoundAfter: planted.foundAfter,
-      },
-    ],
-    bytesScanned,
+    stores: scanned.map(({ name, bytes, planted }) => ({
+      store: name,
+      bytesScanned: bytes,
+      planted: planted.placed,
+      plantedFoundBefore: planted.foundBefore,
+      plantedFoundAfter: planted.foundAfter,
+    })),
+    bytesScanned: scanned.reduce((sum, { bytes }) => sum + bytes, 0),
     needles: needles.map(({ kind, count, found }) => ({
       kind: kind.toUpperCase().replaceAll('-', '_'),
       needles: count,

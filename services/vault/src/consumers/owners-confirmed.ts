@@ -21,6 +21,7 @@ export async function onOwnersConfirmed(
   const { tenant, id } = event.aggregate;
   const { erasures, artefacts } = context;
   const started = await startedEvent(context, tenant, id);
+  context.suppression.add(tenant, started.cohort, started.erasure);
   let { state } = await erasures.load(tenant, id);
   if (state.done) return;
   if (!state.plan) {

@@ -10,6 +10,7 @@ import {
   filePlant,
   type KeyReceipt,
   type Needle,
+  type Plant,
   type ProvenScan,
   provenScan,
   streamPlant,
@@ -124,8 +125,14 @@ async function scanStores(
   const plants = [
     ...(jetStream
       ? [
-          streamPlant(bus, STREAMS.records, recordSubject(tenant, 'planted', 'planted')),
-          streamPlant(bus, STREAMS.artefacts, `lethe.artefacts.v1.${tenant}.planted`),
+          inStore(
+            jetStream.name,
+            streamPlant(bus, STREAMS.records, recordSubject(tenant, 'planted', 'planted')),
+          ),
+          inStore(
+            jetStream.name,
+            streamPlant(bus, STREAMS.artefacts, `lethe.artefacts.v1.${tenant}.planted`),
+          ),
         ]
       : []),
     ...scanRoots.filter((root) => root !== jetStream).map((root) => filePlant(root.name, root.path)),
@@ -137,6 +144,9 @@ async function scanStores(
   );
 }
 
+/** The plant under the name of the store that the certificate shows, told apart from others in the same store. */
+const inStore = (store: string, plant: Plant): Plant => ({ ...plant, store: `${store}/${plant.store}` });
+
 function scanEvidence(
   { scanRoots, unscanned }: VaultContext,
   needles: readonly PlannedNeedle[],
@@ -144,14 +154,24 @@ function scanEvidence(
 ) {
   const counts = new Map<string, number>();
   for (const { kind } of needles) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const plantsIn = (name: string) =>
+    scan.plants.filter(({ store }) => store === name || store.startsWith(`${name}/`));
   return {
     stores: [
-      ...scanRoots.map(({ name }) => ({ name, scanned: true })),
+      ...scanRoots.map(({ name }, i) => ({
+        name,
+        scanned: true,
+        bytes: scan.report.directories[i]?.bytes ?? 0,
+        // A copy that was not found before would have ended the scan with an error.
+        planted: {
+          placed: plantsIn(name).length,
+          foundBefore: plantsIn(name).length,
+          foundAfter: plantsIn(name).reduce((sum, { left }) => sum + left, 0),
+        },
+      })),
       ...unscanned.map(({ name, reason }) => ({ name, scanned: false, reason })),
     ],
     files: scan.report.files,
-    bytesScanned: scan.report.bytes,
     needles: [...counts].map(([kind, count]) => ({ kind, count, found: scan.report.found[kind] ?? 0 })),
-    planted: { placed: scan.plantedFound, foundBefore: scan.plantedFound, foundAfter: scan.plantedLeft },
   };
 }
