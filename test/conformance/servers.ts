@@ -50,7 +50,7 @@ export async function startCluster(binary: string): Promise<RunningServers> {
         await bus.close();
       }
     } catch (error) {
-      if (i === 20) throw error;
+      if (i === 100) throw error;
       await sleep(500);
     }
   }
