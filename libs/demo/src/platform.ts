@@ -108,7 +108,9 @@ export async function startPlatform(dataDirectory: string, tenant: string): Prom
 
 /** Starts a federation party as a process of its own with the configuration in `file`. @returns how to stop it */
 export function startParty(file: string): () => Promise<void> {
-  const child = run('libs/party/src/main.ts', ['--config', file]);
+  const child = run('libs/party/src/main.ts', ['--config', file], {
+    LETHE_LOG: process.env.LETHE_LOG ?? 'warn',
+  });
   child.stdout?.pipe(process.stderr, { end: false });
   return () => end(child);
 }
