@@ -74,7 +74,8 @@ export function decodeRows(file: Uint8Array): PartyRows {
     if (end > file.length) throw malformed('is cut short');
     const recordId = text(at + 2, idEnd);
     if (rows.has(recordId)) throw malformed('has a record id twice');
-    rows.set(recordId, file.slice(idEnd, end));
+    // A view: erasing the row overwrites the only copy of its bytes in memory.
+    rows.set(recordId, file.subarray(idEnd, end));
     at = end;
   }
   if (at !== file.length) throw malformed('goes on after its last row');
