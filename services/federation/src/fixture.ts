@@ -17,16 +17,16 @@ export const DATASET = 'tenants/acme/datasets/shapes';
 export const NAME = 'tenants/acme/federations/columns';
 export const PARTIES = ['left', 'right'] as const;
 export const COLUMNS = 6;
-const TOKENS = { platform: 'p'.repeat(40), party: 'q'.repeat(40) };
+export const TOKENS = { platform: 'p'.repeat(40), party: 'q'.repeat(40) };
 
-const DATA: DatasetSpec = {
+const dataSpec = (classes: number): DatasetSpec => ({
   format: 'lethe-dataset-v1',
   name: 'shapes',
   provenance: 'made by a seeded generator for this test',
   subjectField: 'person',
   fields: [{ kind: 'numeric', name: 'visit', min: 0, max: 1 }],
-  label: { name: 'shape', classes: ['round', 'square', 'long'] },
-};
+  label: { name: 'shape', classes: Array.from({ length: classes }, (_, i) => `shape${i}`) },
+});
 
 export const SPEC: wire.FederationSpec = {
   root: `${DATASET}/roots/1`,
@@ -106,6 +106,7 @@ export class World {
   readonly deps: ServiceDeps;
   client!: Lethe;
   partyClient!: Lethe;
+  readonly #data: DatasetSpec;
   readonly #parties: TestParty[] = [];
   readonly #sagas;
   readonly #parts;
@@ -113,8 +114,9 @@ export class World {
   #server: RpcServer | undefined;
   #port = 0;
 
-  constructor(rows: TestRow[]) {
+  constructor(rows: TestRow[], classes: number) {
     this.rows = rows;
+    this.#data = dataSpec(classes);
     this.deps = {
       bus: this.bus,
       peers: this.#peers(),
@@ -126,11 +128,15 @@ export class World {
     this.#parts = new AggregateStore(part, { bus: this.bus, source: 'federation' });
   }
 
-  static async start(rows: TestRow[] = makeRows(320)): Promise<World> {
-    const world = new World(rows);
+  static async start(rows: TestRow[] = makeRows(320), classes = 3): Promise<World> {
+    const world = new World(rows, classes);
     await ensurePlatformStreams(world.bus);
     await world.startService();
     return world;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
   }
 
   /** Again on the same port, as a restarted process. */
@@ -182,7 +188,7 @@ export class World {
     });
     const progress: PartyProgress[] = [];
     const running = runParty({
-      address: `127.0.0.1:${this.#port}`,
+      address: this.address,
       token: TOKENS.party,
       federation: NAME,
       party: id,
@@ -211,16 +217,16 @@ export class World {
     return await this.client.federation.getFederation({ name: NAME });
   }
 
-  async until(what: (federation: wire.Federation) => boolean): Promise<wire.Federation> {
+  async until(what: (federation: wire.Federation) => boolean, waitMs?: number): Promise<wire.Federation> {
     return await eventually(async () => {
       const now = await this.get();
       return what(now) ? now : undefined;
-    });
+    }, waitMs);
   }
 
-  async ready(version = 1): Promise<wire.Federation> {
+  async ready(version = 1, waitMs?: number): Promise<wire.Federation> {
     const { STATE_READY } = wire.Federation_State;
-    return await this.until((now) => now.state === STATE_READY && now.version === version);
+    return await this.until((now) => now.state === STATE_READY && now.version === version, waitMs);
   }
 
   async accuracy(rows: readonly TestRow[]): Promise<number> {
@@ -261,8 +267,8 @@ export class World {
     await this.#sagas.propose(TENANT, 'e1', () => [newEvent(EVENT.erasureStarted, data)]);
   }
 
-  async erased(): Promise<events.OwnerErased> {
-    return await eventually(async () => (await this.#parts.load(TENANT, 'e1')).state.erased);
+  async erased(waitMs?: number): Promise<events.OwnerErased> {
+    return await eventually(async () => (await this.#parts.load(TENANT, 'e1')).state.erased, waitMs);
   }
 
   get liveKeys(): string[] {
@@ -278,7 +284,7 @@ export class World {
   async *#read() {
     for (const [i, { alias, recordId, label }] of this.rows.entries()) {
       if (this.suppressed.has(alias)) continue;
-      const payload = encodePayload(DATA, { values: [0.5], label });
+      const payload = encodePayload(this.#data, { values: [0.5], label });
       yield { position: BigInt(i + 1), subjectAlias: alias, recordId, payload };
     }
   }
@@ -286,7 +292,7 @@ export class World {
   #peers(): Lethe {
     const fake = {
       vault: {
-        getDataset: async () => ({ spec: encodeSpec(DATA) }),
+        getDataset: async () => ({ spec: encodeSpec(this.#data) }),
         getDatasetRoot: async ({ name }: { name: string }) => ({
           name,
           root: sha256('root'),
@@ -314,10 +320,10 @@ export class World {
 }
 
 /** Polls until there is an answer. */
-export async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (const endMs = Date.now() + 15_000; Date.now() < endMs; await sleep(10)) {
+export async function eventually<T>(look: () => Promise<T | undefined>, waitMs = 15_000): Promise<T> {
+  for (const endMs = Date.now() + waitMs; Date.now() < endMs; await sleep(10)) {
     const found = await look();
     if (found !== undefined) return found;
   }
-  throw new Error('it did not come to pass within 15 s');
+  throw new Error('it did not come to pass in time');
 }
