@@ -321,7 +321,7 @@ export class World {
 
 /** Polls until there is an answer. */
 export async function eventually<T>(look: () => Promise<T | undefined>, waitMs = 15_000): Promise<T> {
-  for (const endMs = Date.now() + waitMs; Date.now() < endMs; await sleep(10)) {
+  for (const endMs = Date.now() + waitMs; Date.now() < endMs; await sleep(waitMs / 1_500)) {
     const found = await look();
     if (found !== undefined) return found;
   }
