@@ -517,23 +517,23 @@ async function equalsNeverSeen({ platform, folder, note }: Stage): Promise<boole
     records.push({ recordId: record.recordId, payload: base64(record.payload) });
   }
   const recordsFile = join(folder, 'replay-records.json');
-  const planFile = join(folder, 'replay-plan.json');
   writeFileSync(recordsFile, JSON.stringify(records), { mode: 0o600 });
+  const planFiles: string[] = [];
   note(`another process trains all ${model.shardDigests.length} shards from nothing on the survivors`);
   try {
-    for (const [shard, expected] of model.shardDigests.entries()) {
+    for (const shard of model.shardDigests.keys()) {
       const { plan } = await auditor.learning.getReplay({ name: ensemble, shard });
+      const planFile = join(folder, `replay-plan-${shard}.json`);
+      planFiles.push(planFile);
       writeFileSync(planFile, plan, { mode: 0o600 });
-      const { output, code } = await runToEnd('services/learning/src/replay-main.ts', [
-        planFile,
-        recordsFile,
-      ]);
-      if (code !== 0 || output.trim() !== expected) return false;
     }
-    return true;
+    const { output, code } = await runToEnd('services/learning/src/replay-main.ts', [
+      ...planFiles,
+      recordsFile,
+    ]);
+    return code === 0 && output.trim() === model.shardDigests.join('\n');
   } finally {
-    rmSync(recordsFile, { force: true });
-    rmSync(planFile, { force: true });
+    for (const file of [recordsFile, ...planFiles]) rmSync(file, { force: true });
   }
 }
 
