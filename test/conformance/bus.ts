@@ -438,6 +438,33 @@ export function busConformance(
       },
     );
 
+    run('an event waits for trouble that passes, however long: it is no dead letter', async (bus) => {
+      const store = new AggregateStore(counter, { bus, source: 's' });
+      await store.propose('acme', 'c', () => [newEvent(added, { by: 1 })]);
+      let attempts = 0;
+      const handled = Promise.withResolvers<void>();
+      const subscription = await subscribe({
+        bus,
+        consumer: 'patient',
+        aggregates: ['counter'],
+        handlers: [
+          on(added, async () => {
+            attempts++;
+            if (attempts < 4) throw EVENTS.STREAM_FULL('no place');
+            if (attempts < 8) throw EVENTS.BUS_UNAVAILABLE('nobody there');
+            handled.resolve();
+          }),
+        ],
+        ignores: [closed],
+        attemptsMax: 2,
+        retryDelaysMs: [5],
+      });
+      await handled.promise;
+      assert.equal(attempts, 8);
+      assert.deepEqual(await collect(listDeadLetters(bus)), []);
+      await subscription.stop();
+    });
+
     run(
       'an unknown type stops the consumer and stays; bytes that do not decode are a dead letter at once',
       async (bus) => {

@@ -1,7 +1,8 @@
 /**
  * Typed durable consumption. For every delivered event: is its type known (else the consumer stops, LETHE-2011) → does
  * the fold accept it (else it is acknowledged unhandled) → decode and validate the whole event → handler → ack. A
- * handler that throws gets the event again with growing pauses; after the last attempt the event becomes a dead letter.
+ * handler that throws gets the event again with growing pauses; after the last attempt the event becomes a dead letter, unless
+ * the trouble is one that passes (a full store, UNAVAILABLE): then it waits.
  *
  * Handlers run at least once: their effects are idempotent by the event's id (`effectId`).
  */
@@ -75,6 +76,13 @@ export async function subscribe(options: SubscribeOptions): Promise<Subscription
   await subscription.start();
   return subscription;
 }
+
+/**
+ * Trouble that passes without the event being at fault: a full store, or something that is not there at the moment (a peer, the
+ * bus, work that must end first). What waits for it goes on by itself however long it takes.
+ */
+const isPassing = (error: unknown): boolean =>
+  error instanceof LetheError && (error.status === 'UNAVAILABLE' || error.reason === 'STREAM_FULL');
 
 class EventSubscription implements Subscription {
   readonly #options: SubscribeOptions;
@@ -210,7 +218,7 @@ class EventSubscription implements Subscription {
     failedTotal(1, { type, consumer: this.#options.consumer });
     // Bytes that do not decode will not decode tomorrow.
     const hopeless = error instanceof LetheError && error.reason === 'MALFORMED_EVENT';
-    if (!hopeless && attempt < (this.#options.attemptsMax ?? ATTEMPTS_MAX)) {
+    if (isPassing(error) || (!hopeless && attempt < (this.#options.attemptsMax ?? ATTEMPTS_MAX))) {
       const delays = this.#options.retryDelaysMs ?? RETRY_DELAYS_MS;
       const delayMs = delays[Math.min(attempt, delays.length) - 1] ?? 0;
       this.#logger.warn('an event is tried again', fields);
