@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readPrivateFile } from '@lethe/rpc';
-import { createLogger } from '@lethe/telemetry';
+import { createLogger, parseLogLevel } from '@lethe/telemetry';
 import { PARTY } from './errors.ts';
 import { RowStore } from './rows.ts';
 import { runParty } from './run-party.ts';
@@ -59,7 +59,8 @@ function readToken(path: string): string {
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 if (values.config === undefined) throw PARTY.CONFIG_INVALID('--config FILE is missing');
 const config = readConfig(values.config);
-const logger = createLogger({ name: `party-${config.party}` });
+const level = parseLogLevel(process.env.LETHE_LOG ?? 'info');
+const logger = createLogger({ name: `party-${config.party}`, level });
 const party = runParty({
   ...config,
   token: readToken(config.tokenFile),
