@@ -2,7 +2,7 @@
  * The certificate's body from what has happened. Deterministic: times are those of events, so that a saga which is resumed
  * after a crash arrives at the same bytes.
  */
-import type { AuditEvidence, CertificateBody, LogStatement, PartyEvidence } from '@lethe/certificate';
+import type { AuditEvidence, CertificateBody, Claim, LogStatement, PartyEvidence } from '@lethe/certificate';
 import { parseName } from '@lethe/contracts';
 import { assert, parseCanonicalJson, timestamp } from '@lethe/std';
 import { ERASURE } from '../errors.ts';
@@ -177,6 +177,7 @@ export function assembleBody({
     statements,
     outOfScope: [
       ...OUT_OF_SCOPE,
+      ...keptCodes(claims),
       ...noAudit(saga, report),
       ...unscannedStores(evidence),
       ...untouched.map((artefact) => `${artefact}: its owner says that nothing of the person was in it.`),
@@ -184,6 +185,17 @@ export function assembleBody({
     ],
     limits: LIMITS,
   };
+}
+
+/** Codes of other people stay as they are when a person leaves: what that means is said, with its count. */
+function keptCodes(claims: readonly Claim[]): string[] {
+  return claims.flatMap(({ artefact, kind, details }) =>
+    kind === 'HASH_INDEX'
+      ? [
+          `${artefact}: codes of other people's items stay as they were (policy ${details.survivorCodes ?? 'KEEP'}); they were computed by functions that had seen the person, and ${details.churn ?? 'an unknown number'} of ${details.survivors ?? 'them'} would differ if encoded again.`,
+        ]
+      : [],
+  );
 }
 
 function noAudit(saga: Saga, report: AuditReport | undefined): string[] {
