@@ -44,9 +44,12 @@ export function tokenOf(directory: string, role: Role): string {
   return credentials.find((credential) => credential.role === role)?.token ?? '';
 }
 
+export const asRole = (address: string, directory: string, role: Role): Lethe =>
+  lethe({ address, token: tokenOf(directory, role) });
+
 export async function startPlatform(directory: string, more: Environment = {}): Promise<Running> {
   const host = await startHost(readConfig(environmentOf(directory, more)), 'lethe', SERVICES);
-  const as = (role: Role): Lethe => lethe({ address: host.address, token: tokenOf(directory, role) });
+  const as = (role: Role): Lethe => asRole(host.address, directory, role);
   const [client, auditor, operator, party] = [as('client'), as('auditor'), as('platform'), as('party')];
   return {
     host,
@@ -62,26 +65,25 @@ export async function startPlatform(directory: string, more: Environment = {}): 
   };
 }
 
+const folders = new Set<string>();
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that is gone when the process ends. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'lethe-e2e-'));
+  folders.add(directory);
+  return directory;
+}
+
 /** Runs a test with a folder that is gone afterwards, whatever happens. */
 export async function withDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), 'lethe-e2e-'));
+  const directory = temporaryDirectory();
   try {
     return await use(directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });
+    folders.delete(directory);
   }
-}
-
-export async function withPlatform<T>(
-  use: (running: Running) => Promise<T>,
-  more: Environment = {},
-): Promise<T> {
-  return await withDirectory(async (directory) => {
-    const running = await startPlatform(directory, more);
-    try {
-      return await use(running);
-    } finally {
-      await running.close();
-    }
-  });
 }
