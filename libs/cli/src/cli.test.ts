@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -20,6 +20,7 @@ import { silentLogger } from '@lethe/std';
 import { issueFixture } from '../../certificate/src/fixture.ts';
 import { up } from './commands/up.ts';
 import type { CliIo } from './io.ts';
+import type { GlobalOptions } from './platform.ts';
 import { run } from './program.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -304,6 +305,7 @@ test('erase tells the opening once, survives a broken watch, and writes what the
   assert.match(err, /owners erase 1\/9/u);
   assert.match(out, /state: CERTIFIED\n/u);
   assert.match(out, /claim: ERASED_EXACT\n/u);
+  assert.doesNotMatch(out, /epsilon/u);
   assert.deepEqual(new Uint8Array(readFileSync(certificate)), new Uint8Array(issued.bytes));
   const verified = await lethe(['certificate', 'verify', certificate, '--key', key, '--json'], {});
   assert.equal(verified.status, 0);
@@ -361,29 +363,34 @@ test('up hands settings to its child, says where it serves, and passes its statu
     'platform.mjs',
     `import { mkdirSync, writeFileSync } from 'node:fs';
      const { LETHE_DATA_DIR: dir, LETHE_PORT: port, LETHE_TENANT: tenant } = process.env;
-     mkdirSync(dir);
+     mkdirSync(dir, { recursive: true });
      const file = { address: '127.0.0.1:' + port, natsUrl: 'nats://127.0.0.1:9', pid: process.pid, tenant };
      writeFileSync(dir + '/platform.json', JSON.stringify(file));
      setTimeout(() => process.exit(3), 800);`,
   );
   let err = '';
-  const status = await up({
-    io: {
-      out: () => undefined,
-      err: (text) => {
-        err += text;
+  const start = (globals: GlobalOptions): Promise<number> =>
+    up({
+      io: {
+        out: () => undefined,
+        err: (text) => {
+          err += text;
+        },
+        errIsTerminal: false,
+        environment: {},
+        readStdin: async () => '',
+        interruption: () => new AbortController().signal,
       },
-      errIsTerminal: false,
-      environment: {},
-      readStdin: async () => '',
-      interruption: () => new AbortController().signal,
-    },
-    globals: { dataDir: own, tenant: 'acme' },
-    port: 1234,
-    entry,
-  });
+      globals,
+      port: 1234,
+      entry,
+    });
+  const status = await start({ dataDir: own, tenant: 'acme' });
   assert.equal(status, 3);
   assert.match(err, /serves on 127\.0\.0\.1:1234 \(tenant acme\)/u);
   assert.ok(err.includes(join(own, 'credentials.json')));
-  assert.ok(existsSync(own));
+
+  err = '';
+  await start({ dataDir: own });
+  assert.match(err, /tenant acme/u, 'a later start keeps the tenant of the first');
 });

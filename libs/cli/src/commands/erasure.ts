@@ -120,11 +120,18 @@ function checkEnd({ name, state }: erasure.ErasureRequest): void {
 
 async function view(shown: erasure.ErasureRequest): Promise<Plain> {
   const { common, erasure: contract } = await import('@lethe/contracts');
-  return plain(shown, {
-    state: [contract.ErasureRequest_State, 'STATE_'],
-    status: [common.ConditionStatus, 'CONDITION_STATUS_'],
-    claim: [common.Claim, 'CLAIM_'],
-  });
+  // Parameters belong to a certified claim; an "epsilon 0" beside another would say what nobody claims.
+  const claims = shown.claims.map(({ epsilon, delta, unit, ...claim }) =>
+    claim.claim === common.Claim.CLAIM_ERASED_CERTIFIED ? { ...claim, epsilon, delta, unit } : claim,
+  );
+  return plain(
+    { ...shown, claims },
+    {
+      state: [contract.ErasureRequest_State, 'STATE_'],
+      status: [common.ConditionStatus, 'CONDITION_STATUS_'],
+      claim: [common.Claim, 'CLAIM_'],
+    },
+  );
 }
 
 /** Writes the certificate's exact bytes and, where asked, the key file. @returns the digest of the certificate */

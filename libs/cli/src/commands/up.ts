@@ -53,13 +53,15 @@ export async function up(options: {
 }): Promise<number> {
   const { io, globals, port, entry } = options;
   const dataDirectory = dataDirectoryOf(globals, io.environment);
+  // The credentials of a directory were made for the tenant of its first start.
+  const tenant = globals.tenant ?? io.environment.LETHE_TENANT ?? readPlatformFile(dataDirectory)?.tenant;
   const child = spawn(process.execPath, [entry], {
     stdio: 'inherit',
     env: {
       ...io.environment,
       LETHE_DATA_DIR: dataDirectory,
       ...(port === undefined ? {} : { LETHE_PORT: String(port) }),
-      ...(globals.tenant === undefined ? {} : { LETHE_TENANT: globals.tenant }),
+      ...(tenant === undefined ? {} : { LETHE_TENANT: tenant }),
       ...(globals.natsUrl === undefined ? {} : { LETHE_NATS_URL: globals.natsUrl }),
     },
   });
