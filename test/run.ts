@@ -13,6 +13,8 @@ import { spec } from 'node:test/reporters';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 process.chdir(ROOT);
+// Also when this is not started by npm: the tools are those of the repository.
+process.env.PATH = `${ROOT}node_modules/.bin:${process.env.PATH}`;
 
 const args = process.argv.slice(2);
 const fast = args.includes('--fast');

@@ -225,6 +225,14 @@ function serve(endpoint: Endpoint): handleBidiStreamingCall<Buffer, Buffer> {
   return listener as unknown as handleBidiStreamingCall<Buffer, Buffer>;
 }
 
+/** W3C trace headers of the caller: its span becomes the parent of ours. */
+function traceOf(call: AnyCall): Record<string, string> {
+  const entries = Object.entries(call.metadata.getMap());
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
 const NOBODY: Identity = { id: 'anonymous', role: 'client', tenants: [] };
 
 function authenticate({ path, options }: Endpoint, call: AnyCall): Identity {
