@@ -2,7 +2,7 @@ import { defineErrors } from '@lethe/std';
 
 /** Refusals of the command line: LETHE-5010 on. */
 export const CLI = defineErrors({
-  /** Written out in bin/lethe.mjs, which an older Node has to be able to run. */
+  /** Written out in bin/node24.mjs, which an older Node has to be able to run. */
   NODE_TOO_OLD: {
     code: 'LETHE-5010',
     status: 'FAILED_PRECONDITION',
