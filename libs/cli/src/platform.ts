@@ -70,8 +70,8 @@ export function findPlatform(options: GlobalOptions, environment: Environment): 
     if (!existsSync(credentialsPath)) {
       throw CLI.CREDENTIALS_NOT_FOUND(`there are no credentials at ${credentialsPath}`);
     }
-    const { loadOrCreateCredentials, mayActIn } = await import('@lethe/rpc');
-    const found = loadOrCreateCredentials(credentialsPath, tenant()).find(
+    const { mayActIn, readCredentials } = await import('@lethe/rpc');
+    const found = readCredentials(credentialsPath).find(
       (credential) => credential.role === role && mayActIn(credential, tenant()),
     );
     if (!found) {

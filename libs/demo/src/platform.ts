@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Lethe, lethe } from '@lethe/client';
-import { loadOrCreateCredentials } from '@lethe/rpc';
+import { readCredentials } from '@lethe/rpc';
 import { sleep } from '@lethe/std';
 import { DEMO } from './errors.ts';
 
@@ -88,7 +88,7 @@ export async function startPlatform(dataDirectory: string, tenant: string): Prom
   }
   const { address } = JSON.parse(readFileSync(file, 'utf8')) as { address: string };
   const credentialsFile = join(dataDirectory, 'credentials.json');
-  const credentials = loadOrCreateCredentials(credentialsFile, tenant);
+  const credentials = readCredentials(credentialsFile);
   const tokenOf = (role: string): string => credentials.find((credential) => credential.role === role)!.token;
   const as = (role: string): Lethe => lethe({ address, token: tokenOf(role) });
   const [client, auditor, operator] = [as('client'), as('auditor'), as('platform')];

@@ -92,25 +92,42 @@ export function readPrivateFile(path: string): Buffer {
 /**
  * The credentials of an embedded platform: one per role for its tenant and one for the platform itself in all tenants.
  * Made at the first start and kept in `path`, mode 0600.
+ * @param tenant a further tenant gets credentials of its own beside those that are there; undefined takes what is there
  */
-export function loadOrCreateCredentials(path: string, tenant: string): Credential[] {
-  if (existsSync(path)) {
-    const parsed: unknown = parseJson(path, readPrivateFile(path).toString('utf8'));
-    if (!Array.isArray(parsed) || !parsed.every(isCredential))
-      throw RPC.CREDENTIALS_INVALID(`${path} is not a list of credentials`, { details: { path } });
-    return parsed;
-  }
+export function loadOrCreateCredentials(path: string, tenant?: string): Credential[] {
+  const present = existsSync(path) ? readCredentials(path) : [];
+  const wanted = tenant ?? (present.length === 0 ? DEFAULT_TENANT : undefined);
+  const missing = ROLES.filter((role) =>
+    role === 'platform'
+      ? !present.some((credential) => credential.role === role)
+      : wanted !== undefined &&
+        !present.some((credential) => credential.role === role && credential.tenants.includes(wanted)),
+  );
+  if (missing.length === 0) return present;
   const random = secureRandom();
-  const credentials = ROLES.map(
+  const made = missing.map(
     (role): Credential => ({
       id: `${role}-${hex(random.bytes(4))}`,
       role,
-      tenants: [role === 'platform' ? '*' : tenant],
+      tenants: [role === 'platform' ? '*' : wanted!],
       token: base32(random.bytes(32)),
     }),
   );
+  const credentials = [...present, ...made];
   writePrivateFile(path, `${JSON.stringify(credentials, null, 2)}\n`);
   return credentials;
+}
+
+/** Tenant of a platform that was told none. */
+const DEFAULT_TENANT = 'default';
+
+/** The credentials in a file. @throws LETHE-2107 others can read it  @throws LETHE-2108 it is no such list */
+export function readCredentials(path: string): Credential[] {
+  const parsed = parseJson(path, readPrivateFile(path).toString('utf8'));
+  if (!Array.isArray(parsed) || !parsed.every(isCredential)) {
+    throw RPC.CREDENTIALS_INVALID(`${path} is not a list of credentials`, { details: { path } });
+  }
+  return parsed;
 }
 
 function parseJson(path: string, text: string): unknown {

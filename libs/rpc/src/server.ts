@@ -204,6 +204,7 @@ function serve(endpoint: Endpoint): handleBidiStreamingCall<Buffer, Buffer> {
     };
     withSpan(endpoint.path.slice(1), { 'rpc.system': 'grpc', 'rpc.method': endpoint.path }, run, {
       role: 'server',
+      parent: traceOf(call),
     })
       .then(
         () => 'OK',

@@ -17,8 +17,8 @@ export interface Config {
   /** Holds keys, credentials and, unless LETHE_NATS_URL names a server, the JetStream store. */
   readonly dataDirectory: string;
   readonly credentialsPath: string;
-  /** Tenant of the credentials that the first start makes. */
-  readonly tenant: string;
+  /** Tenant that must have credentials; undefined for those that are there, and `default` at the first start. */
+  readonly tenant: string | undefined;
   readonly host: string;
   /** 0 for any free one. */
   readonly port: number;
@@ -60,7 +60,7 @@ export function readConfig(environment: Environment): Config {
   return {
     dataDirectory,
     credentialsPath: resolve(environment.LETHE_CREDENTIALS ?? `${dataDirectory}/credentials.json`),
-    tenant: checkId(environment.LETHE_TENANT ?? 'default', 'LETHE_TENANT'),
+    tenant: environment.LETHE_TENANT ? checkId(environment.LETHE_TENANT, 'LETHE_TENANT') : undefined,
     host: environment.LETHE_HOST ?? '127.0.0.1',
     port: integer(environment, 'LETHE_PORT', 0, 65_535) ?? 7420,
     logLevel: parseLogLevel(environment.LETHE_LOG ?? 'info'),

@@ -34,6 +34,8 @@ export type CreateService = (deps: ServiceDeps, facts: HostFacts) => Promise<Ser
 export interface Host {
   readonly address: string;
   readonly natsUrl: string;
+  /** Tenant of the configuration, or the first that has credentials. */
+  readonly tenant: string;
   readonly bus: JetStreamBus;
   readonly server: RpcServer;
   readonly logger: Logger;
@@ -50,6 +52,8 @@ export async function startHost(
   const credentials = loadOrCreateCredentials(config.credentialsPath, config.tenant);
   const token = credentials.find((credential) => credential.role === 'platform')?.token;
   assert(token, 'the credentials hold none for the platform');
+  const tenant = config.tenant ?? credentials.find(({ tenants }) => !tenants.includes('*'))?.tenants[0];
+  assert(tenant, 'the credentials hold none for a tenant');
   const undo: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -105,7 +109,7 @@ export async function startHost(
     }
     server.health.setAll(true);
     logger.info('serving', { address: server.address, services: services.map((service) => service.name) });
-    return { address: server.address, natsUrl: nats.url, bus, server, logger, close };
+    return { address: server.address, natsUrl: nats.url, tenant, bus, server, logger, close };
   } catch (error) {
     await close();
     throw error;
@@ -151,7 +155,7 @@ export async function runHost(
   const host = await startHost(config, name, creates);
   writePrivateFile(
     join(config.dataDirectory, PLATFORM_FILE),
-    `${JSON.stringify({ address: host.address, natsUrl: host.natsUrl, pid: process.pid, tenant: config.tenant })}\n`,
+    `${JSON.stringify({ address: host.address, natsUrl: host.natsUrl, pid: process.pid, tenant: host.tenant })}\n`,
   );
   let stopping = false;
   const stop = (signal: string): void => {
