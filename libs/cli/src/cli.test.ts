@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { issueFixture } from '@lethe/certificate/fixture';
 import { common, erasure, vault } from '@lethe/contracts';
 import { decodePayload, decodeSpec } from '@lethe/datasets';
 import {
@@ -17,7 +18,6 @@ import {
   writePrivateFile,
 } from '@lethe/rpc';
 import { silentLogger } from '@lethe/std';
-import { issueFixture } from '../../certificate/src/fixture.ts';
 import { up } from './commands/up.ts';
 import type { CliIo } from './io.ts';
 import type { GlobalOptions } from './platform.ts';
