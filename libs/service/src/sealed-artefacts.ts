@@ -24,7 +24,14 @@ export class SealedArtefacts {
 
   /** @param kind lower-case word that says what it is, becomes part of the key's id */
   async put(tenant: string, kind: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
-    const keyId = `${kind}-${hex(this.#random.bytes(12))}`;
+    return await this.putUnder(tenant, `${kind}-${hex(this.#random.bytes(12))}`, bytes);
+  }
+
+  /**
+   * Seals under a key whose id the caller derives from what the bytes are for. An attempt that a crash cut short before its
+   * fact was committed has sealed under the same key, so that destroying the committed one kills both.
+   */
+  async putUnder(tenant: string, keyId: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
     const { key } = await this.#vault.createArtefactKey({ parent: resourceName('tenant', tenant), keyId });
     const stored = await this.#sealed.put(tenant, key, bytes, binding(tenant, keyId));
     return { object: stored.address, keyId, digest: stored.digest, sizeBytes: BigInt(stored.bytes) };

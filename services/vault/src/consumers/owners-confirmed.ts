@@ -20,13 +20,11 @@ export async function onOwnersConfirmed(
 ): Promise<void> {
   const { tenant, id } = event.aggregate;
   const { erasures, artefacts } = context;
-  const started = await startedEvent(context, tenant, id);
-  context.suppression.add(tenant, started.cohort, started.erasure);
   let { state } = await erasures.load(tenant, id);
-  if (state.done) return;
   if (!state.plan) {
+    const started = await startedEvent(context, tenant, id);
     const plan = await makePlan(context, tenant, started, event.id);
-    const ref = await artefacts.put(tenant, 'erasure-plan', encodePlan(plan));
+    const ref = await artefacts.putUnder(tenant, `erasure-plan-${id}`, encodePlan(plan));
     const planned = newEvent(
       EVENT.subjectErasurePlanned,
       { erasure: event.data.erasure, plan: ref },
@@ -35,8 +33,21 @@ export async function onOwnersConfirmed(
     ({ state } = await erasures.propose(tenant, id, (now) => (now.plan ? [] : [planned])));
   }
   assert(state.plan, 'the plan was committed above');
-  const plan = decodePlan(await artefacts.get(tenant, state.plan));
-  const ownersRefs = await ownersNeedles(context, tenant, id);
+  const refs = await ownersNeedles(context, tenant, id);
+  if (!state.done) await destroyPlanned(context, event, state.plan, refs);
+  // The last copies of the needles. After a crash before this line the event comes again, and only this is left to do.
+  await artefacts.destroy(tenant, [state.plan, ...refs]);
+}
+
+async function destroyPlanned(
+  context: VaultContext,
+  event: RecordedEvent<string, events.ErasureOwnersConfirmed>,
+  planRef: events.ArtefactRef,
+  ownersRefs: readonly events.ArtefactRef[],
+): Promise<void> {
+  const { tenant, id } = event.aggregate;
+  const { erasures, artefacts } = context;
+  const plan = decodePlan(await artefacts.get(tenant, planRef));
   const needles: PlannedNeedle[] = [];
   for (const ref of ownersRefs) {
     const listed: unknown = JSON.parse(new TextDecoder().decode(await artefacts.get(tenant, ref)));
@@ -54,8 +65,6 @@ export async function onOwnersConfirmed(
     effectId(event.id, EVENT.subjectKeyDestroyed.type),
   );
   await erasures.propose(tenant, id, (now) => (now.done ? [] : [fact]));
-  // The last copies of the needles. A crash before this line leaves sealed bytes of what is destroyed, and is repaired at the next start.
-  await artefacts.destroy(tenant, [state.plan, ...ownersRefs]);
 }
 
 async function startedEvent(
