@@ -111,7 +111,8 @@ export interface ServerFacts {
 export interface Bus {
   /**
    * Creates or updates, then reads the settings back and compares.
-   * @throws LetheError LETHE-2006 the server dropped or changed a setting; LETHE-2009 the bytes cannot be reserved
+   * @throws LetheError LETHE-2006 the server dropped or changed a setting; LETHE-2009 the bytes cannot be reserved; LETHE-2016
+   * the stream holds more than the new limit
    */
   ensureStream(settings: StreamSettings): Promise<void>;
   /**

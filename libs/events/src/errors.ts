@@ -80,6 +80,12 @@ export const EVENTS = defineErrors({
     status: 'NOT_FOUND',
     remedy: 'List the dead letters and use the number in the first column.',
   },
+  LIMIT_BELOW_CONTENT: {
+    code: 'LETHE-2016',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Raise the limit of the named stream (LETHE_EVENTS_MAX_BYTES and its siblings) again; nothing was deleted.',
+  },
   SERVER_MISSING: {
     code: 'LETHE-2020',
     status: 'FAILED_PRECONDITION',

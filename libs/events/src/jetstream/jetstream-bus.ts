@@ -39,6 +39,7 @@ import type {
 import { EVENTS } from '../errors.ts';
 import { subjectToken } from '../subjects.ts';
 import { PullConsumption } from './consumption.ts';
+import { Headroom } from './headroom.ts';
 import { isTransient, translate } from './translate.ts';
 import { assertServerVersion } from './version.ts';
 
@@ -130,6 +131,7 @@ export class JetStreamBus implements Bus {
   readonly #logger: Logger;
   readonly #appendDeadlineMs: number;
   readonly #consumptions = new Set<PullConsumption>();
+  readonly #headroom = new Headroom((stream) => this.streamState(stream));
   #appended = 0;
   #delivered = 0;
   #read = 0;
@@ -159,7 +161,7 @@ export class JetStreamBus implements Bus {
     const made = await this.#settingUp(settings.name, () =>
       this.#manager.streams.add({ ...wanted }).catch((error: unknown) => {
         if (error instanceof JetStreamApiError && error.code === NAME_IN_USE) {
-          return this.#manager.streams.update(wanted.name, { ...wanted });
+          return this.#updateStream(settings, wanted);
         }
         throw error;
       }),
@@ -175,6 +177,17 @@ export class JetStreamBus implements Bus {
         });
       }
     }
+  }
+
+  /** A server that is given a limit below what it holds deletes the oldest messages: such a limit is never sent. */
+  async #updateStream(settings: StreamSettings, wanted: Partial<StreamConfig> & { name: string }) {
+    const { bytes } = (await this.#manager.streams.info(wanted.name)).state;
+    if (bytes > settings.maxBytes) {
+      throw EVENTS.LIMIT_BELOW_CONTENT(`${settings.name} holds ${bytes} bytes, more than its new limit`, {
+        details: { stream: settings.name, bytes, limit: settings.maxBytes },
+      });
+    }
+    return await this.#manager.streams.update(wanted.name, { ...wanted });
   }
 
   /** Streams are set up while servers of a cluster still find each other: transient answers are waited out. */
@@ -209,6 +222,7 @@ export class JetStreamBus implements Bus {
     if (options.expectedLastSubjectSequence !== undefined) {
       expect.lastSubjectSequence = options.expectedLastSubjectSequence;
     }
+    const settled = await this.#headroom.take(stream, storedBytesMax(this.#subject(subject), message));
     try {
       const ack = await this.#patiently(() =>
         this.#client.publish(this.#subject(subject), message.data, {
@@ -222,6 +236,8 @@ export class JetStreamBus implements Bus {
       return { sequence: ack.seq, duplicate: ack.duplicate };
     } catch (error) {
       throw translate(error, stream);
+    } finally {
+      settled();
     }
   }
 
@@ -466,6 +482,17 @@ export class JetStreamBus implements Bus {
       data: message.data,
     };
   }
+}
+
+/** Framing of the server's store, its own headers (id, expected stream and sequence) and the lines of ours, rounded up. */
+const STORED_OVERHEAD_BYTES = 512;
+
+function storedBytesMax(subject: string, message: OutgoingMessage): number {
+  let bytes = STORED_OVERHEAD_BYTES + subject.length + message.id.length + message.data.length;
+  for (const [key, value] of Object.entries(message.headers ?? {})) {
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value) + 4;
+  }
+  return bytes;
 }
 
 function headersOf(message: OutgoingMessage): MsgHdrs {

@@ -47,6 +47,11 @@ export class MemoryBus implements Bus {
 
   async ensureStream(settings: StreamSettings): Promise<void> {
     const known = this.#streams.get(settings.name);
+    if (known && known.bytes > settings.maxBytes) {
+      throw EVENTS.LIMIT_BELOW_CONTENT(`${settings.name} holds more than its new limit`, {
+        details: { stream: settings.name, bytes: known.bytes, limit: settings.maxBytes },
+      });
+    }
     if (known) known.settings = settings;
     else {
       this.#streams.set(settings.name, {

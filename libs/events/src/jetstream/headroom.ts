@@ -1,0 +1,100 @@
+/**
+ * Room in the streams, watched by the writer.
+ *
+ * nats-server compares a new message with `max_bytes` by its headers and payload, but stores it with its subject and framing
+ * on top; where that crosses the limit it then deletes the OLDEST message, although the stream says `discard: new` (seen on
+ * 2.9.10, which Debian 12 has). A message that could cross is therefore not sent at all.
+ *
+ * Within a process the account is exact. Writers in other processes are seen at the next look, which is why a reserve stays free.
+ */
+import type { StreamState } from '../bus.ts';
+import { EVENTS } from '../errors.ts';
+
+const RESERVE_BYTES_MAX = 64 * 1024;
+const RESERVE_SHARE = 1 / 16;
+/** A look is good for so long: briefly where room is scarce. */
+const SCARCE_BYTES = 32 * 1024 * 1024;
+const FRESH_MS = { scarce: 250, ample: 5_000 };
+
+interface Account {
+  /** What may still be taken, the reserve excluded. */
+  free: number;
+  maxBytes: number;
+  lookedMs: number;
+  /** Bytes of messages that are on their way. */
+  unsettled: number;
+  looking: Promise<boolean> | undefined;
+  /** Taken since the look that is under way has begun. */
+  since: number;
+}
+
+export class Headroom {
+  readonly #look: (stream: string) => Promise<StreamState>;
+  readonly #accounts = new Map<string, Account>();
+
+  constructor(look: (stream: string) => Promise<StreamState>) {
+    this.#look = look;
+  }
+
+  /**
+   * Takes room for a message of at most `bytes` on disk. @returns to be called once its fate is known
+   * @throws LETHE-2002 there is none; what looking throws
+   */
+  async take(stream: string, bytes: number): Promise<() => void> {
+    const account = this.#account(stream);
+    const freshMs = account.free > SCARCE_BYTES ? FRESH_MS.ample : FRESH_MS.scarce;
+    if (performance.now() - account.lookedMs > freshMs) await this.#refresh(stream, account);
+    while (account.free < bytes) {
+      const isExact = await this.#refresh(stream, account);
+      if (isExact && account.free < bytes) {
+        throw EVENTS.STREAM_FULL(`${stream} has no room for ${bytes} bytes`, {
+          details: { stream, limit: account.maxBytes },
+        });
+      }
+    }
+    account.free -= bytes;
+    account.since += bytes;
+    account.unsettled += bytes;
+    return () => {
+      account.unsettled -= bytes;
+    };
+  }
+
+  #account(stream: string): Account {
+    let account = this.#accounts.get(stream);
+    if (!account) {
+      account = {
+        free: 0,
+        maxBytes: 0,
+        lookedMs: Number.NEGATIVE_INFINITY,
+        unsettled: 0,
+        looking: undefined,
+        since: 0,
+      };
+      this.#accounts.set(stream, account);
+    }
+    return account;
+  }
+
+  /**
+   * One look at a time. What is on its way meanwhile may or may not be counted by the server: it is counted here, so that the room
+   * that is found may be too small. @returns true where nothing was on its way, and it is exact
+   */
+  async #refresh(stream: string, account: Account): Promise<boolean> {
+    account.looking ??= (async () => {
+      const onTheWay = account.unsettled;
+      account.since = 0;
+      try {
+        const { bytes, maxBytes } = await this.#look(stream);
+        const reserve = Math.min(RESERVE_BYTES_MAX, Math.floor(maxBytes * RESERVE_SHARE));
+        account.free = maxBytes - bytes - reserve - onTheWay - account.since;
+        account.maxBytes = maxBytes;
+        account.lookedMs = performance.now();
+        return onTheWay + account.since === 0;
+      } finally {
+        account.looking = undefined;
+      }
+    })();
+    return await account.looking;
+  }
+}
