@@ -17,9 +17,9 @@ import {
   tokenAuthenticator,
   writePrivateFile,
 } from '@lethe/rpc';
-import { assert, type Logger, secureRandom, systemClock } from '@lethe/std';
+import { assert, LetheError, type Logger, secureRandom, systemClock } from '@lethe/std';
 import { createLogger, startTelemetry } from '@lethe/telemetry';
-import { type Config, SERVICE } from './config.ts';
+import { type Config, readConfig, SERVICE } from './config.ts';
 import type { Service, ServiceDeps } from './service.ts';
 
 /** What the host knows that some services need at their creation. */
@@ -145,6 +145,17 @@ async function freePort(host: string): Promise<number> {
 
 /** Where a running platform can be reached, for the CLI. Readable by its owner only. */
 export const PLATFORM_FILE = 'platform.json';
+
+/** What a process's entry point runs: reads the environment, hosts, and ends with 1 and words for people where that cannot be. */
+export async function runMain(name: string, creates: readonly CreateService[]): Promise<void> {
+  try {
+    await runHost(readConfig(process.env), name, creates);
+  } catch (error) {
+    if (!(error instanceof LetheError)) throw error;
+    process.stderr.write(`${error.message}\n${error.remedy}\n`);
+    process.exit(1);
+  }
+}
 
 /** Runs a host until SIGTERM or SIGINT, then stops it in order. */
 export async function runHost(

@@ -1,5 +1,5 @@
 /** The audit service as a process of its own. */
-import { readConfig, runHost } from '@lethe/service';
+import { runMain } from '@lethe/service';
 import { hostedAudit } from './hosted.ts';
 
-await runHost(readConfig(process.env), 'lethe-audit', [hostedAudit]);
+await runMain('lethe-audit', [hostedAudit]);

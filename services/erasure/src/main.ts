@@ -1,5 +1,5 @@
 /** The erasure service as a process of its own. */
-import { readConfig, runHost } from '@lethe/service';
+import { runMain } from '@lethe/service';
 import { hostedErasure } from './hosted.ts';
 
-await runHost(readConfig(process.env), 'lethe-erasure', [hostedErasure]);
+await runMain('lethe-erasure', [hostedErasure]);

@@ -1,5 +1,5 @@
 /** The federation service as a process of its own. */
-import { readConfig, runHost } from '@lethe/service';
+import { runMain } from '@lethe/service';
 import { hostedFederation } from './hosted.ts';
 
-await runHost(readConfig(process.env), 'lethe-federation', [hostedFederation]);
+await runMain('lethe-federation', [hostedFederation]);

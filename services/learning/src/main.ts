@@ -1,5 +1,5 @@
 /** The learning service as a process of its own. */
-import { readConfig, runHost } from '@lethe/service';
+import { runMain } from '@lethe/service';
 import { hostedLearning } from './hosted.ts';
 
-await runHost(readConfig(process.env), 'lethe-learning', [hostedLearning]);
+await runMain('lethe-learning', [hostedLearning]);
