@@ -54,3 +54,15 @@ export const EVENT = Object.freeze({
 });
 
 export type EventName = keyof typeof EVENT;
+
+/** The saga's own events, in order: those of the aggregate `erasure`. Owners act on two of them and ignore the others. */
+export const SAGA_EVENTS = [
+  EVENT.erasureRequested,
+  EVENT.erasureContained,
+  EVENT.erasureStarted,
+  EVENT.erasureOwnersConfirmed,
+  EVENT.erasureErased,
+  EVENT.erasureCertified,
+  EVENT.erasurePartial,
+  EVENT.erasureFailed,
+] as const;

@@ -4,7 +4,7 @@
  *
  * Both steps may run more than once (a crash before the fact is committed, a redelivery): they must come to the same end.
  */
-import { EVENT, type events } from '@lethe/contracts';
+import { EVENT, type events, SAGA_EVENTS } from '@lethe/contracts';
 import {
   AggregateStore,
   defineAggregate,
@@ -53,18 +53,6 @@ interface PartState {
   readonly contained: boolean;
   readonly erased: boolean;
 }
-
-/** Types of the saga's own events that no owner acts on. */
-export const SAGA_EVENTS = [
-  EVENT.erasureRequested,
-  EVENT.erasureContained,
-  EVENT.erasureStarted,
-  EVENT.erasureOwnersConfirmed,
-  EVENT.erasureErased,
-  EVENT.erasureCertified,
-  EVENT.erasurePartial,
-  EVENT.erasureFailed,
-] as const;
 
 export async function takePart(deps: ServiceDeps, part: ErasurePart): Promise<Subscription> {
   const { contained, erased } = FACTS[part.owner];

@@ -1,38 +1,36 @@
 import type { Lethe } from '@lethe/client';
 import { type events, resourceName } from '@lethe/contracts';
 import { type Bus, ObjectStore } from '@lethe/events';
-import { hex, type RandomSource } from '@lethe/std';
 import { ArtefactStore } from '@lethe/store';
 
 /**
  * Artefacts that are derived from persons: sealed under a key of their own from the vault, stored under the SHA-256 of the
  * sealed bytes. Destroying the key makes every copy of the bytes unreadable, wherever it is; deleting the object
  * overwrites the ones that we know.
+ *
+ * A key's id follows from what it seals (function and version, erasure, …). An attempt that a crash cut short has then sealed
+ * under the same key as the one that is committed, so that destroying the committed one kills both; under a random id the lost
+ * attempt's key would live on and nobody would know it.
  */
 export class SealedArtefacts {
   readonly #objects: ObjectStore;
   readonly #sealed: ArtefactStore;
   readonly #vault: Lethe['vault'];
-  readonly #random: RandomSource;
 
-  constructor(deps: { readonly bus: Bus; readonly peers: Lethe; readonly random: RandomSource }) {
+  constructor(deps: { readonly bus: Bus; readonly peers: Lethe }) {
     this.#objects = new ObjectStore(deps.bus);
     this.#sealed = new ArtefactStore(deps.bus);
     this.#vault = deps.peers.vault;
-    this.#random = deps.random;
   }
 
-  /** @param kind lower-case word that says what it is, becomes part of the key's id */
-  async put(tenant: string, kind: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
-    return await this.putUnder(tenant, `${kind}-${hex(this.#random.bytes(12))}`, bytes);
+  /** 32 secret bytes: made at the first call, the same for the same id at each later one. */
+  async secret(tenant: string, keyId: string): Promise<Uint8Array> {
+    return (await this.#vault.createArtefactKey({ parent: resourceName('tenant', tenant), keyId })).key;
   }
 
-  /**
-   * Seals under a key whose id the caller derives from what the bytes are for. An attempt that a crash cut short before its
-   * fact was committed has sealed under the same key, so that destroying the committed one kills both.
-   */
-  async putUnder(tenant: string, keyId: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
-    const { key } = await this.#vault.createArtefactKey({ parent: resourceName('tenant', tenant), keyId });
+  /** @param keyId lower-case letters, digits and hyphens; one id for everything that shall die together */
+  async put(tenant: string, keyId: string, bytes: Uint8Array): Promise<events.ArtefactRef> {
+    const key = await this.secret(tenant, keyId);
     const stored = await this.#sealed.put(tenant, key, bytes, binding(tenant, keyId));
     return { object: stored.address, keyId, digest: stored.digest, sizeBytes: BigInt(stored.bytes) };
   }
@@ -54,6 +52,11 @@ export class SealedArtefacts {
 
   async getPublic(tenant: string, ref: Pick<events.ArtefactRef, 'object'>): Promise<Uint8Array> {
     return await this.#objects.get(tenant, ref.object);
+  }
+
+  /** Overwrites the bytes of an attempt that lost against another; the key is the winner's too and lives on. */
+  async discard(tenant: string, ref: events.ArtefactRef): Promise<void> {
+    await this.#objects.delete(tenant, ref.object);
   }
 
   /** Keys first, then bytes: after the first line nobody can read them. Idempotent. */

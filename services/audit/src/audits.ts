@@ -1,10 +1,9 @@
 import { type ArmUnits, assignArms, coinKeyHash, ruleDigest, THREE_ARM_RULE } from '@lethe/auditing';
 import { type common, EVENT, type events, parseName } from '@lethe/contracts';
 import { AggregateStore, effectId, newEvent } from '@lethe/events';
-import { SealedArtefacts, type ServiceDeps } from '@lethe/service';
+import { type Directory, directoryOf, SealedArtefacts, type ServiceDeps } from '@lethe/service';
 import { assert, canonicalJson, LetheError, type StatusName, utf8 } from '@lethe/std';
 import { Canaries, type PlacedCanary } from './canaries.ts';
-import { Directory } from './directory.ts';
 import { type AuditState, auditAggregate, auditPart, erasureFate, mayJoin } from './domain/audit.ts';
 import { type CanaryPattern, coinKey } from './domain/plan.ts';
 import {
@@ -50,7 +49,7 @@ export class Audits {
     this.store = new AggregateStore(auditAggregate, options);
     this.#parts = new AggregateStore(auditPart, options);
     this.#fates = new AggregateStore(erasureFate, options);
-    this.directory = new Directory(deps.bus);
+    this.directory = directoryOf(deps.bus, auditAggregate.type);
     this.#canaries = new Canaries(deps, pattern);
     this.#artefacts = new SealedArtefacts(deps);
     this.#deps = deps;
@@ -140,7 +139,7 @@ export class Audits {
     request: events.ErasureRequested,
     causeId: string,
   ): Promise<events.AuditCohortReleased | undefined> {
-    for (const id of await this.directory.ofTenant(tenant)) {
+    for (const { id } of await this.directory.ofTenant(tenant)) {
       const state = await this.load(tenant, id);
       const failed = await this.#failedUser(tenant, state);
       if (!mayJoin(state, request, failed) || !(await this.#hasModel(state))) continue;
@@ -227,7 +226,7 @@ export class Audits {
   async exclusions(tenant: string, dataset: string, wanted: string): Promise<string[]> {
     const out: string[] = [];
     let found = wanted === '';
-    for (const id of await this.directory.ofTenant(tenant)) {
+    for (const { id } of await this.directory.ofTenant(tenant)) {
       const state = await this.load(tenant, id);
       if (state.created?.data.spec?.dataset !== dataset) continue;
       const isWanted = state.created.data.audit === wanted;

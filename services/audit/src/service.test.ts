@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { checkCoins, coinKeyHash } from '@lethe/auditing';
 import type { Lethe } from '@lethe/client';
-import { type audit, EVENT, type events } from '@lethe/contracts';
+import { type audit, EVENT, type events, SAGA_EVENTS } from '@lethe/contracts';
 import { encodeSpec } from '@lethe/datasets';
 import { AggregateStore, defineAggregate, ensurePlatformStreams, MemoryBus, newEvent } from '@lethe/events';
 import type { CallContext } from '@lethe/rpc';
-import { SAGA_EVENTS, type Service, type ServiceDeps } from '@lethe/service';
+import type { Service, ServiceDeps } from '@lethe/service';
 import {
   fromHex,
   hex,
@@ -178,7 +178,7 @@ async function until(world: World, state: number, name = AUDIT): Promise<audit.A
 
 const saga = defineAggregate({
   type: 'erasure',
-  events: [...SAGA_EVENTS],
+  events: SAGA_EVENTS,
   initial: () => 0,
   fold: (count: number) => count + 1,
 });

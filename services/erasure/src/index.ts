@@ -5,7 +5,7 @@ import { bind } from '@lethe/rpc';
 import { SealedArtefacts, type Service, type ServiceDeps } from '@lethe/service';
 import { consumeStatements } from './consumers/log.ts';
 import { consumeFacts } from './consumers/saga.ts';
-import { Directory } from './directory.ts';
+import { erasuresOf } from './directory.ts';
 import { Gatherer } from './gather.ts';
 import { loadOrCreateKeys } from './keys.ts';
 import type { RpcContext } from './rpc/context.ts';
@@ -27,7 +27,7 @@ export function create(deps: ServiceDeps, settings: ErasureSettings): Service {
   const keys = loadOrCreateKeys(settings.keyDir, settings.issuer ?? 'lethe', deps.random);
   const log = new TransparencyLog(deps, keys);
   const artefacts = new SealedArtefacts(deps);
-  const directory = new Directory(deps.bus);
+  const directory = erasuresOf(deps.bus);
   const gatherer = new Gatherer(deps, log, artefacts);
   const sagas = new Sagas({
     gatherer,

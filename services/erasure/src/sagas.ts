@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@lethe/std';
 import { type CertifyDeps, certify } from './certify.ts';
-import type { Directory } from './directory.ts';
+import type { Erasures } from './directory.ts';
 import { type Deadlines, decide } from './domain/decide.ts';
 import type { Gatherer } from './gather.ts';
 
@@ -11,7 +11,7 @@ const TIMER_MS_MAX = 60_000;
 
 export interface SagasDeps extends CertifyDeps {
   readonly gatherer: Gatherer;
-  readonly directory: Directory;
+  readonly directory: Erasures;
   readonly deadlines: Deadlines;
   readonly clock: Clock;
   readonly logger: Logger;

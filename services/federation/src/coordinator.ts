@@ -2,15 +2,20 @@
 import { EVENT, type events } from '@lethe/contracts';
 import { decodePayload, decodeSpec } from '@lethe/datasets';
 import { newEvent } from '@lethe/events';
-import { datasetOfRoot, exclusions, readRecords, type ServiceDeps } from '@lethe/service';
+import {
+  ContainedAliases,
+  datasetOfRoot,
+  exclusions,
+  loggedRoot,
+  readRecords,
+  type ServiceDeps,
+} from '@lethe/service';
 import { fromHex, hex, LetheError, type Mailbox, sleep } from '@lethe/std';
 import type { TopTrainer } from '@lethe/vertical';
 import { modelDigest, orderKey, planOf, topSeed } from './domain/plan.ts';
 import { type AlignedRow, type FederationState, trainingLabels } from './domain/state.ts';
 import { FEDERATION } from './errors.ts';
 import { type Address, type Existing, Federations } from './federations.ts';
-import { requireLoggedRoot } from './logged-root.ts';
-import { Masks } from './masks.ts';
 import { type Heard, Room } from './room.ts';
 import { createTop, type Trained, type TrainingJob, train } from './training.ts';
 
@@ -53,7 +58,8 @@ export class Coordinator {
   readonly deps: ServiceDeps;
   readonly settings: Required<FederationSettings>;
   readonly federations: Federations;
-  readonly masks = new Masks();
+  /** Aliases whose rows no prediction takes. */
+  readonly masks = new ContainedAliases();
   /** False until the masks have been read: before that a prediction could take rows that have been contained. */
   ready = false;
   readonly #rooms = new Map<string, Room>();
@@ -147,7 +153,7 @@ export class Coordinator {
     const { address } = room;
     room.activity = 'training';
     room.progress = { done: 0n, total: 0n, phase: 'reading records' };
-    await requireLoggedRoot(this.deps.peers, spec.root, this.settings.rootWaitMs);
+    await loggedRoot(this.deps.peers, spec.root, this.settings.rootWaitMs, FEDERATION.ROOT_NOT_LOGGED);
     const { rows, classes } = await this.#readRows(address, spec.root);
     const key = orderKey(spec.seed, address.name);
     const outcome = await this.#run(room, federation, heard, {

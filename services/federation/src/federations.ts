@@ -1,9 +1,14 @@
 /** Aggregates of federations and their sealed state. */
 import { type events, parseName, resourceName, type federation as wire } from '@lethe/contracts';
-import { AggregateStore, aggregateFilter, readEnvelope, STREAMS } from '@lethe/events';
-import { datasetOfRoot, SealedArtefacts, type ServiceDeps } from '@lethe/service';
+import { AggregateStore } from '@lethe/events';
+import {
+  type Directory,
+  datasetOfRoot,
+  directoryOf,
+  SealedArtefacts,
+  type ServiceDeps,
+} from '@lethe/service';
 import { hex, sha256 } from '@lethe/std';
-import { ArtefactStore } from '@lethe/store';
 import { type FederationAggregate, federationAggregate } from './domain/federation.ts';
 import { decodeState, encodeState, type FederationState } from './domain/state.ts';
 import { FEDERATION } from './errors.ts';
@@ -29,14 +34,12 @@ export function federationAddress(name: string): Address {
 
 export class Federations {
   readonly aggregates: AggregateStore<FederationAggregate, (typeof federationAggregate.events)[number]>;
-  readonly #deps: ServiceDeps;
+  readonly #directory: Directory;
   readonly #sealed: SealedArtefacts;
-  readonly #objects: ArtefactStore;
 
   constructor(deps: ServiceDeps) {
-    this.#deps = deps;
+    this.#directory = directoryOf(deps.bus, federationAggregate.type);
     this.#sealed = new SealedArtefacts(deps);
-    this.#objects = new ArtefactStore(deps.bus);
     this.aggregates = new AggregateStore(federationAggregate, {
       bus: deps.bus,
       source: 'federation',
@@ -54,36 +57,16 @@ export class Federations {
 
   /** Federations of a tenant whose labels come from one of these datasets. */
   async ofDatasets(tenant: string, datasets: readonly string[]): Promise<Address[]> {
-    const found = new Map<string, Address>();
-    const filter = aggregateFilter({ type: 'federation', tenant });
-    for await (const message of this.#deps.bus.read(STREAMS.events, filter)) {
-      const { aggregate } = readEnvelope(message);
-      const address = addressOf(aggregate.tenant, aggregate.id);
-      found.set(address.name, address);
-    }
     const out: Address[] = [];
-    for (const address of [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const { state } = await this.aggregates.load(tenant, address.id);
-      if (state.spec && datasets.includes(datasetOfRoot(state.spec.root))) out.push(address);
+    for (const { id } of await this.#directory.ofTenant(tenant)) {
+      const { state } = await this.aggregates.load(tenant, id);
+      if (state.spec && datasets.includes(datasetOfRoot(state.spec.root))) out.push(addressOf(tenant, id));
     }
     return out;
   }
 
-  /**
-   * Under a key whose id follows from the version: what an attempt cut short has sealed dies with the version's key too.
-   */
   async seal({ tenant, id }: Address, state: FederationState): Promise<events.ArtefactRef> {
-    const keyId = `federation-state-${id}-v${state.version}`;
-    const parent = resourceName('tenant', tenant);
-    const { key } = await this.#deps.peers.vault.createArtefactKey({ parent, keyId });
-    // The binding of SealedArtefacts, which opens and destroys it.
-    const stored = await this.#objects.put(
-      tenant,
-      key,
-      encodeState(state),
-      `lethe-artefact-v1|${tenant}|${keyId}`,
-    );
-    return { object: stored.address, keyId, digest: stored.digest, sizeBytes: BigInt(stored.bytes) };
+    return await this.#sealed.put(tenant, `federation-state-${id}-v${state.version}`, encodeState(state));
   }
 
   /** @throws LETHE-4113 the state is not the one of its event */
@@ -101,8 +84,6 @@ export class Federations {
 
   /** Draws the class targets; parties never learn it. The vault gives the same one whenever it is asked. */
   async targetSecret({ tenant, id }: Address): Promise<Uint8Array> {
-    const parent = resourceName('tenant', tenant);
-    const keyId = `federation-targets-${id}`;
-    return (await this.#deps.peers.vault.createArtefactKey({ parent, keyId })).key;
+    return await this.#sealed.secret(tenant, `federation-targets-${id}`);
   }
 }

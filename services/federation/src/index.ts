@@ -35,7 +35,7 @@ export function create(deps: ServiceDeps, settings: FederationSettings = {}): Se
     name: 'federation',
     bindings: [binding],
     async start() {
-      await coordinator.masks.load(deps.bus);
+      await coordinator.masks.load(deps.bus, 'started');
       coordinator.ready = true;
       subscriptions.push(
         await takePart(deps, {

@@ -1,15 +1,15 @@
 import type { common } from '@lethe/contracts';
 import { parseName } from '@lethe/contracts';
-import type { ServiceDeps } from '@lethe/service';
+import type { ContainedAliases, ServiceDeps } from '@lethe/service';
 import { HASHING_SERVICE } from './errors.ts';
 import { type Address, addressOf, type HashFunctions } from './functions.ts';
 import type { Learned } from './learned.ts';
-import type { Masks } from './masks.ts';
 
 /** Everything that the methods and consumers work with. */
 export interface HashingContext extends ServiceDeps {
   readonly functions: HashFunctions;
-  readonly masks: Masks;
+  /** Aliases whose items no search returns. */
+  readonly masks: ContainedAliases;
   /** Progress of what is being learned, by function name; not part of the state. */
   readonly progress: Map<string, common.Progress>;
   /** How long a root may take to appear in the transparency log. */

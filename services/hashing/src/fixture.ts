@@ -30,13 +30,11 @@ import {
   weightsDigest,
 } from '@lethe/hashing';
 import type { CallContext, ServiceBinding } from '@lethe/rpc';
-import type { ServiceDeps } from '@lethe/service';
+import { ContainedAliases, rootStatement, type ServiceDeps } from '@lethe/service';
 import { assert, hex, LetheError, seededRandom, sha256, silentLogger, sleep, systemClock } from '@lethe/std';
 import type { HashingContext } from './context.ts';
 import { HashFunctions } from './functions.ts';
 import { createHashing } from './index.ts';
-import { rootStatement } from './logged-root.ts';
-import { Masks } from './masks.ts';
 
 export const TENANT = 'acme';
 export const DATASET = 'tenants/acme/datasets/shapes';
@@ -238,7 +236,7 @@ export class World {
     return {
       ...this.deps,
       functions: new HashFunctions(this.deps),
-      masks: new Masks(),
+      masks: new ContainedAliases(),
       progress: new Map(),
       rootWaitMs: 50,
       ready: true,

@@ -1,13 +1,18 @@
 /** The functions that this process serves: their aggregates, the newest version of each in memory, one change at a time. */
 import { EVENT, type events, type hashing, resourceName } from '@lethe/contracts';
-import { AggregateStore, aggregateFilter, newEvent, readEnvelope, STREAMS } from '@lethe/events';
-import { datasetOfRoot, type ServiceDeps } from '@lethe/service';
+import { AggregateStore, newEvent } from '@lethe/events';
+import {
+  type Directory,
+  datasetOfRoot,
+  directoryOf,
+  SealedArtefacts,
+  type ServiceDeps,
+} from '@lethe/service';
 import { assert, equalBytes, hex, sha256 } from '@lethe/std';
 import { type HashFunctionAggregate, hashFunction } from './domain/hash-function.ts';
 import { decodeState, encodeState, type FunctionState } from './domain/state.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import { Learned } from './learned.ts';
-import { SealedState, stateKeyId } from './sealed-state.ts';
 
 export type Existing = HashFunctionAggregate & { readonly spec: hashing.HashFunctionSpec };
 
@@ -31,14 +36,14 @@ export type Promotion = Pick<
 
 export class HashFunctions {
   readonly aggregates: AggregateStore<HashFunctionAggregate, (typeof hashFunction.events)[number]>;
-  readonly sealed: SealedState;
-  readonly #bus: ServiceDeps['bus'];
+  readonly sealed: SealedArtefacts;
+  readonly #directory: Directory;
   readonly #learned = new Map<string, Learned>();
   readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(deps: ServiceDeps) {
-    this.#bus = deps.bus;
-    this.sealed = new SealedState(deps);
+    this.#directory = directoryOf(deps.bus, hashFunction.type);
+    this.sealed = new SealedArtefacts(deps);
     this.aggregates = new AggregateStore(hashFunction, {
       bus: deps.bus,
       source: 'hashing',
@@ -55,16 +60,10 @@ export class HashFunctions {
     return { ...state, spec };
   }
 
-  /** Every function, or those of one tenant, from their own events. */
+  /** Every function, or those of one tenant, oldest first. */
   async list(tenant?: string): Promise<Address[]> {
-    const found = new Map<string, Address>();
-    const filter = aggregateFilter({ type: 'hash-function', ...(tenant === undefined ? {} : { tenant }) });
-    for await (const message of this.#bus.read(STREAMS.events, filter)) {
-      const { aggregate } = readEnvelope(message);
-      const address = addressOf(aggregate.tenant, aggregate.id);
-      found.set(address.name, address);
-    }
-    return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const listed = await (tenant === undefined ? this.#directory.all() : this.#directory.ofTenant(tenant));
+    return listed.map((function_) => addressOf(function_.tenant, function_.id));
   }
 
   /** Functions of a tenant that learn from one of these datasets. */
@@ -152,7 +151,7 @@ export class HashFunctions {
     // What a crash between an earlier fact and its clean-up has left goes first: only the last one is remembered.
     await this.destroySuperseded(address, before);
     const next = new Learned(state);
-    const ref = await this.sealed.put(tenant, stateKeyId(id, next.version), encodeState(state));
+    const ref = await this.sealed.put(tenant, `hash-state-${id}-v${next.version}`, encodeState(state));
     const promoted: events.HashFunctionPromoted = {
       function: name,
       version: next.version,
@@ -182,6 +181,6 @@ export class HashFunctions {
 
   /** Destroys what the version before the current one has stored, if it is still there. */
   async destroySuperseded({ tenant }: Address, { superseded }: HashFunctionAggregate): Promise<void> {
-    if (superseded) await this.sealed.destroy(tenant, superseded);
+    await this.sealed.destroy(tenant, [superseded]);
   }
 }

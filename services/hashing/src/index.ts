@@ -2,12 +2,11 @@
 import { EVENT, hashing } from '@lethe/contracts';
 import { on, type RecordedEvent, type Subscription, subscribe } from '@lethe/events';
 import { bind } from '@lethe/rpc';
-import { type Service, type ServiceDeps, takePart, watch } from '@lethe/service';
+import { ContainedAliases, type Service, type ServiceDeps, takePart, watch } from '@lethe/service';
 import { contain, erase } from './consumers/erasure.ts';
 import { onRootRequested } from './consumers/learn.ts';
 import { functionAddress, type HashingContext } from './context.ts';
 import { addressOf, HashFunctions } from './functions.ts';
-import { Masks } from './masks.ts';
 import { resource } from './resource.ts';
 import { createHashFunction } from './rpc/create-hash-function.ts';
 import { createUpdate } from './rpc/create-update.ts';
@@ -27,7 +26,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
   const context: HashingContext = {
     ...deps,
     functions: new HashFunctions(deps),
-    masks: new Masks(),
+    masks: new ContainedAliases(),
     progress: new Map(),
     rootWaitMs: settings.rootWaitMs ?? ROOT_WAIT_MS,
     ready: false,
@@ -49,7 +48,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     name: 'hashing',
     bindings: [binding],
     async start() {
-      await context.masks.load(deps.bus);
+      await context.masks.load(deps.bus, 'started');
       context.ready = true;
       subscriptions.push(
         await subscribe({

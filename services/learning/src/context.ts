@@ -1,9 +1,8 @@
 import { type learning, parseName, resourceName } from '@lethe/contracts';
-import { AggregateStore, aggregateFilter, readEnvelope, STREAMS } from '@lethe/events';
-import type { ServiceDeps } from '@lethe/service';
+import { AggregateStore } from '@lethe/events';
+import { type Directory, directoryOf, SealedArtefacts, type ServiceDeps } from '@lethe/service';
 import { type ModelVersion, type Run, type TrainingRunEvent, trainingRun } from './domain/training-run.ts';
 import { LEARNING } from './errors.ts';
-import { SealedState } from './sealed-state.ts';
 import { ServedModels } from './served-models.ts';
 
 export interface LearningSettings {
@@ -31,7 +30,8 @@ export class LearningContext {
   readonly deps: ServiceDeps;
   readonly settings: Required<LearningSettings>;
   readonly runs: AggregateStore<Run, TrainingRunEvent>;
-  readonly state: SealedState;
+  readonly state: SealedArtefacts;
+  readonly #directory: Directory;
   readonly served: ServedModels;
   /** Of runs that train in this process, by resource name. */
   readonly progress = new Map<string, { done: number; total: number; phase: string }>();
@@ -40,7 +40,8 @@ export class LearningContext {
     this.deps = deps;
     this.settings = { parallelism: 2, logWaitMs: 10_000, runWaitMs: 45_000, ...settings };
     this.runs = new AggregateStore(trainingRun, { bus: deps.bus, source: 'learning', clock: deps.clock });
-    this.state = new SealedState(deps);
+    this.state = new SealedArtefacts(deps);
+    this.#directory = directoryOf(deps.bus, trainingRun.type);
     this.served = new ServedModels(this);
   }
 
@@ -67,14 +68,10 @@ export class LearningContext {
     return { ...loaded, version };
   }
 
-  /** Every run of a tenant, from the runs' own events. */
+  /** Every run of a tenant, oldest first. */
   async listRuns(tenant: string): Promise<LoadedRun[]> {
-    const ids = new Set<string>();
-    const filter = aggregateFilter({ tenant, type: trainingRun.type });
-    for await (const message of this.deps.bus.read(STREAMS.events, filter)) {
-      ids.add(readEnvelope(message).aggregate.id);
-    }
-    const runs = await Promise.all([...ids].map((id) => this.findRun(tenant, id)));
+    const listed = await this.#directory.ofTenant(tenant);
+    const runs = await Promise.all(listed.map(({ id }) => this.findRun(tenant, id)));
     return runs.filter((run) => run !== undefined);
   }
 }

@@ -4,9 +4,9 @@
  */
 
 import type { events } from '@lethe/contracts';
+import type { SealedArtefacts } from '@lethe/service';
 import { canonicalJson, utf8 } from '@lethe/std';
 import type { PlacementKeys } from '@lethe/unlearning';
-import type { SealedState } from './sealed-state.ts';
 import { decodeShard, encodeShard, type ShardState } from './training/ensemble.ts';
 
 interface StoredRef extends Omit<events.ArtefactRef, 'sizeBytes'> {
@@ -17,11 +17,11 @@ interface StoredRef extends Omit<events.ArtefactRef, 'sizeBytes'> {
 export type ShardRefs = readonly events.ArtefactRef[];
 
 export class EnsembleStore {
-  readonly #state: SealedState;
+  readonly #state: SealedArtefacts;
   readonly #tenant: string;
   readonly #run: string;
 
-  constructor(state: SealedState, tenant: string, run: string) {
+  constructor(state: SealedArtefacts, tenant: string, run: string) {
     this.#state = state;
     this.#tenant = tenant;
     this.#run = run;

@@ -1,10 +1,9 @@
 import type { AggregateStore } from '@lethe/events';
-import type { SealedArtefacts, ServiceDeps } from '@lethe/service';
+import type { ContainedAliases, SealedArtefacts, ServiceDeps } from '@lethe/service';
 import type { Datasets } from './datasets.ts';
 import type { VaultErasure, vaultErasure } from './domain/erasure.ts';
 import type { Keys } from './keys.ts';
 import type { RecordLog } from './record-log.ts';
-import type { Suppression } from './suppression.ts';
 
 /** A directory that the scan reads, and what a reader of the certificate should call it. */
 export interface ScanRoot {
@@ -17,7 +16,8 @@ export interface VaultContext extends Pick<ServiceDeps, 'bus' | 'clock' | 'rando
   readonly keys: Keys;
   readonly records: RecordLog;
   readonly datasets: Datasets;
-  readonly suppression: Suppression;
+  /** Aliases of whom nothing is stored or read any more. */
+  readonly suppression: ContainedAliases;
   readonly artefacts: SealedArtefacts;
   readonly erasures: AggregateStore<VaultErasure, (typeof vaultErasure.events)[number]>;
   readonly scanRoots: readonly ScanRoot[];

@@ -1,8 +1,9 @@
 /** Datasets of a tenant: specification, roots, and what is present. The domain's decisions with their I/O around them. */
 import { parseName, resourceName, type vault } from '@lethe/contracts';
 import { type DatasetSpec, decodeSpec } from '@lethe/datasets';
-import { AggregateStore, aggregateFilter, type Bus, readEnvelope, STREAMS } from '@lethe/events';
+import { AggregateStore, type Bus } from '@lethe/events';
 import type { Partially } from '@lethe/rpc';
+import { type Directory, directoryOf } from '@lethe/service';
 import { type Clock, fromHex } from '@lethe/std';
 import { type CommittedRoot, commitRoot, type Dataset, dataset } from './domain/dataset.ts';
 import { VAULT } from './errors.ts';
@@ -10,12 +11,12 @@ import { lastPosition, type RecordLog, treeOf } from './record-log.ts';
 
 export class Datasets {
   readonly store: AggregateStore<Dataset, (typeof dataset.events)[number]>;
-  readonly #bus: Bus;
+  readonly #directory: Directory;
   readonly #records: RecordLog;
   readonly #specs = new Map<string, DatasetSpec>();
 
   constructor(deps: { readonly bus: Bus; readonly clock: Clock }, records: RecordLog) {
-    this.#bus = deps.bus;
+    this.#directory = directoryOf(deps.bus, dataset.type);
     this.#records = records;
     this.store = new AggregateStore(dataset, { bus: deps.bus, source: 'vault', clock: deps.clock });
   }
@@ -60,16 +61,9 @@ export class Datasets {
     return state.roots.find((root) => root.eventId === eventId)!;
   }
 
-  /** Ids of a tenant's datasets, from their own events. */
+  /** Ids of a tenant's datasets, oldest first. */
   async list(tenant: string): Promise<string[]> {
-    const ids = new Set<string>();
-    for await (const message of this.#bus.read(
-      STREAMS.events,
-      aggregateFilter({ tenant, type: 'dataset' }),
-    )) {
-      ids.add(readEnvelope(message).aggregate.id);
-    }
-    return [...ids];
+    return (await this.#directory.ofTenant(tenant)).map(({ id }) => id);
   }
 
   async resource(tenant: string, id: string): Promise<Partially<vault.Dataset>> {

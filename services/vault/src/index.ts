@@ -1,8 +1,8 @@
 /** The vault: records, keys, dataset roots, suppression. See README.md for what it takes, gives and keeps. */
-import { EVENT, parseName, resourceName, vault } from '@lethe/contracts';
+import { EVENT, parseName, resourceName, SAGA_EVENTS, vault } from '@lethe/contracts';
 import { AggregateStore, effectId, on, type Subscription, subscribe } from '@lethe/events';
 import { bind } from '@lethe/rpc';
-import { SAGA_EVENTS, SealedArtefacts, type Service, type ServiceDeps } from '@lethe/service';
+import { ContainedAliases, SealedArtefacts, type Service, type ServiceDeps } from '@lethe/service';
 import { openKeyStore } from '@lethe/store';
 import { onErasureRequested } from './consumers/erasure-requested.ts';
 import { onOwnersConfirmed } from './consumers/owners-confirmed.ts';
@@ -17,7 +17,6 @@ import { createDataset } from './rpc/create-dataset.ts';
 import { ingest } from './rpc/ingest.ts';
 import { readRecords } from './rpc/read-records.ts';
 import { resolveSubject } from './rpc/resolve-subject.ts';
-import { Suppression } from './suppression.ts';
 
 export interface VaultSettings {
   /** Holds the key store; no ordinary backup may contain it. */
@@ -36,7 +35,7 @@ export function createVault(deps: ServiceDeps, settings: VaultSettings): Service
     keys,
     records,
     datasets: new Datasets(deps, records),
-    suppression: new Suppression(),
+    suppression: new ContainedAliases(),
     artefacts: new SealedArtefacts(deps),
     erasures: new AggregateStore(vaultErasure, { bus: deps.bus, source: 'vault', clock: deps.clock }),
     scanRoots: settings.scanRoots,
@@ -72,7 +71,7 @@ export function createVault(deps: ServiceDeps, settings: VaultSettings): Service
     name: 'vault',
     bindings: [binding],
     async start() {
-      await context.suppression.load(deps.bus);
+      await context.suppression.load(deps.bus, 'owners-confirmed');
       subscription = await subscribe({
         bus: deps.bus,
         consumer: 'vault-erasure-part',

@@ -1,6 +1,5 @@
-import { EVENT } from '@lethe/contracts';
+import { EVENT, SAGA_EVENTS } from '@lethe/contracts';
 import { type Bus, on, type Subscription, subscribe } from '@lethe/events';
-import { SAGA_EVENTS } from '@lethe/service';
 import type { Logger } from '@lethe/std';
 import { type Audits, auditAddress } from '../audits.ts';
 

@@ -1,7 +1,6 @@
 /** An audit as the fold of its events. */
-import { EVENT, type events } from '@lethe/contracts';
+import { EVENT, type events, SAGA_EVENTS } from '@lethe/contracts';
 import { defineAggregate } from '@lethe/events';
-import { SAGA_EVENTS } from '@lethe/service';
 
 export interface AuditState {
   readonly created?: { readonly data: events.AuditCreated; readonly timeMs: number; readonly id: string };
@@ -45,7 +44,7 @@ export const auditPart = defineAggregate({
 /** Whether an erasure failed before anything was erased: canaries that were released to it are free again. */
 export const erasureFate = defineAggregate({
   type: 'erasure',
-  events: [...SAGA_EVENTS],
+  events: SAGA_EVENTS,
   initial: (): { readonly failed: boolean } => ({ failed: false }),
   fold: (fate, { type }) => (type === 'erasure.failed' ? { failed: true } : fate),
 });

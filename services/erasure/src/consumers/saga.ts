@@ -1,4 +1,4 @@
-import { EVENT, parseName } from '@lethe/contracts';
+import { EVENT, parseName, SAGA_EVENTS } from '@lethe/contracts';
 import { type Bus, on, type RecordedEvent, type Subscription, subscribe } from '@lethe/events';
 import type { Logger } from '@lethe/std';
 import type { Sagas } from '../sagas.ts';
@@ -45,13 +45,7 @@ export async function consumeFacts({ bus, logger, sagas }: ConsumerDeps): Promis
     ],
     ignores: [
       EVENT.subjectErasurePlanned,
-      EVENT.erasureContained,
-      EVENT.erasureStarted,
-      EVENT.erasureOwnersConfirmed,
-      EVENT.erasureErased,
-      EVENT.erasureCertified,
-      EVENT.erasurePartial,
-      EVENT.erasureFailed,
+      ...SAGA_EVENTS,
       EVENT.auditCreated,
       EVENT.auditRegistered,
       EVENT.auditCohortReleased,

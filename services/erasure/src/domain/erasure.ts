@@ -2,7 +2,7 @@
  * The erasure aggregate: how far one request has come, as the fold of the saga's own events. What owners have said lies on
  * their own aggregates (`facts.ts`); what follows from both is decided in `decide.ts`.
  */
-import { EVENT, type events } from '@lethe/contracts';
+import { type events, SAGA_EVENTS } from '@lethe/contracts';
 import { defineAggregate, type RecordedEvent } from '@lethe/events';
 
 /** Order of the phases; `ended` is final. */
@@ -38,16 +38,7 @@ export const fact = <Data>({ id, timeMs, data }: RecordedEvent<string, Data>): F
 
 export const erasureAggregate = defineAggregate({
   type: 'erasure',
-  events: [
-    EVENT.erasureRequested,
-    EVENT.erasureContained,
-    EVENT.erasureStarted,
-    EVENT.erasureOwnersConfirmed,
-    EVENT.erasureErased,
-    EVENT.erasureCertified,
-    EVENT.erasurePartial,
-    EVENT.erasureFailed,
-  ],
+  events: SAGA_EVENTS,
   initial: (): Saga => ({ phase: 'absent' }),
   fold: (saga, event): Saga => {
     switch (event.type) {

@@ -1,6 +1,6 @@
 import { parseName } from '@lethe/contracts';
 import type { SealedArtefacts, ServiceDeps } from '@lethe/service';
-import type { Directory } from '../directory.ts';
+import type { Erasures } from '../directory.ts';
 import { type ErasureResource, toResource } from '../domain/resource.ts';
 import { ERASURE } from '../errors.ts';
 import type { Gatherer } from '../gather.ts';
@@ -11,7 +11,7 @@ import type { TransparencyLog } from '../transparency-log.ts';
 export interface RpcContext {
   readonly deps: ServiceDeps;
   readonly gatherer: Gatherer;
-  readonly directory: Directory;
+  readonly directory: Erasures;
   readonly log: TransparencyLog;
   readonly keys: Keys;
   readonly artefacts: SealedArtefacts;

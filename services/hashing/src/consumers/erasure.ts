@@ -14,7 +14,6 @@ import {
 import type { Address, Existing, Promotion } from '../functions.ts';
 import { erasePersons } from '../learn.ts';
 import type { Learned } from '../learned.ts';
-import { needlesKeyId } from '../sealed-state.ts';
 
 type Outcome = Awaited<ReturnType<ErasurePart['erase']>>;
 
@@ -87,7 +86,7 @@ async function eraseItems(
     erasure: started.erasure,
     needles: await functions.sealed.put(
       tenant,
-      needlesKeyId(erasureId(started)),
+      needlesKeyId(started),
       encodeNeedles(needlesOf(result.erased)),
     ),
     claims: claims(address.name, digestsOf(serving), digestsOf(next), {
@@ -109,8 +108,9 @@ async function eraseItems(
   if (next) serving.scrub(result.erased);
 }
 
-const erasureId = (started: events.ErasureStarted): string =>
-  parseName('erasureRequest', started.erasure)[1]!;
+/** All needles of one erasure, whichever function they come from: the vault destroys this key with the scan. */
+const needlesKeyId = (started: events.ErasureStarted): string =>
+  `hash-needles-${parseName('erasureRequest', started.erasure)[1]!}`;
 
 const digestsOf = (learned: Learned): VersionDigests => ({
   weights: learned.weightsDigest,
@@ -138,7 +138,7 @@ async function mergeNeedles(
   const parts = await Promise.all(refs.map((ref) => functions.sealed.get(tenant, ref)));
   return await functions.sealed.put(
     tenant,
-    needlesKeyId(erasureId(started)),
+    needlesKeyId(started),
     encodeNeedles(parts.flatMap(decodeNeedles)),
   );
 }

@@ -1,13 +1,12 @@
 import { EVENT } from '@lethe/contracts';
 import { decodePayload, decodeSpec } from '@lethe/datasets';
 import { effectId, newEvent } from '@lethe/events';
-import { datasetOfRoot, exclusions, readRecords } from '@lethe/service';
+import { datasetOfRoot, exclusions, loggedRoot, readRecords } from '@lethe/service';
 import { LetheError } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
 import { HASHING_SERVICE } from '../errors.ts';
 import type { Address, Existing, Promotion } from '../functions.ts';
 import { type Example, emptyState, learnExamples } from '../learn.ts';
-import { loggedRoot } from '../logged-root.ts';
 
 /** What will not be otherwise when it is tried again; anything else is. */
 const PERMANENT: ReadonlySet<string> = new Set([
@@ -67,7 +66,8 @@ async function learn(
   const { functions, peers, random, progress } = context;
   const { spec, pending } = before;
   progress.set(address.name, { done: 0n, total: 0n, phase: 'reading records' });
-  const { lastPosition } = await loggedRoot(peers, root, context.rootWaitMs);
+  const { ROOT_NOT_LOGGED } = HASHING_SERVICE;
+  const { lastPosition } = await loggedRoot(peers, root, context.rootWaitMs, ROOT_NOT_LOGGED);
   const old = before.current && (await functions.version(address, before.current));
   const base = old
     ? old.state

@@ -16,7 +16,7 @@ import {
   PrivacyRandomness,
   reserveSteps,
 } from '@lethe/privacy';
-import { exclusions } from '@lethe/service';
+import { exclusions, loggedRoot } from '@lethe/service';
 import { hex } from '@lethe/std';
 import { tensorsDigest } from '@lethe/tensor';
 import { type LearningContext, type LoadedRun, runName } from '../context.ts';
@@ -31,7 +31,6 @@ import {
   weightsOf,
   zeroWeights,
 } from './dp-softmax.ts';
-import { loggedRoot } from './logged-root.ts';
 import { datasetSpec, type People, readPeople } from './rows.ts';
 import { decodeWeights, encodeWeights } from './tensors-file.ts';
 import type { Trained } from './train-ensemble.ts';
@@ -53,7 +52,7 @@ export async function trainDp(
   const { tenant, id, run } = loaded;
   const { peers, random } = context.deps;
   const { root } = run.spec;
-  const logged = await loggedRoot(peers, root, context.settings.logWaitMs);
+  const logged = await loggedRoot(peers, root, context.settings.logWaitMs, LEARNING.ROOT_NOT_LOGGED);
   const dataset = await datasetSpec(peers, root);
   const people = await readPeople(peers, root, dataset, await exclusions(peers, root));
   checkSubjects(people, spec.rowsPerSubjectMax);
@@ -71,7 +70,7 @@ export async function trainDp(
     momentum: spec.momentum,
     expectedSubjects: expectedSubjects(
       mechanism.samplingProbability,
-      logged.recordCount - people.excludedRecords,
+      Number(logged.recordCount) - people.excludedRecords,
       spec.rowsPerSubjectMax,
     ),
   });

@@ -1,12 +1,13 @@
 /** A run of sharded training, from its specification to its stored first version. */
 import type { events, learning } from '@lethe/contracts';
 import { vectorWidth } from '@lethe/datasets';
-import { exclusions } from '@lethe/service';
+import { exclusions, loggedRoot } from '@lethe/service';
 import { sha256 } from '@lethe/std';
 import { dealMembers, shardSeeds } from '@lethe/unlearning';
 import { type LearningContext, type LoadedRun, runName } from '../context.ts';
 import { checkSize, sisaSpec } from '../domain/spec.ts';
 import { EnsembleStore } from '../ensemble-store.ts';
+import { LEARNING } from '../errors.ts';
 import {
   ensembleDigest,
   type ShardState,
@@ -15,7 +16,6 @@ import {
   stepsOf,
   trainShards,
 } from './ensemble.ts';
-import { loggedRoot } from './logged-root.ts';
 import { datasetSpec, type People, readPeople } from './rows.ts';
 
 export interface Trained {
@@ -33,7 +33,7 @@ export async function trainEnsemble(
 ): Promise<Trained> {
   const { peers } = context.deps;
   const { root: name } = run.spec;
-  const { root } = await loggedRoot(peers, name, context.settings.logWaitMs);
+  const { root } = await loggedRoot(peers, name, context.settings.logWaitMs, LEARNING.ROOT_NOT_LOGGED);
   const dataset = await datasetSpec(peers, name);
   checkSize(spec, vectorWidth(dataset), dataset.label.classes.length);
   const people = await readPeople(peers, name, dataset, await exclusions(peers, name, spec.audit));

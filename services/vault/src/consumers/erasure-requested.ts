@@ -8,7 +8,7 @@ export async function onErasureRequested(
   event: RecordedEvent<string, events.ErasureRequested>,
 ): Promise<void> {
   const { tenant, id } = event.aggregate;
-  suppression.add(tenant, [event.data.subjectAlias], event.data.erasure);
+  suppression.add(tenant, [event.data.subjectAlias]);
   await erasures.propose(tenant, id, (state) =>
     state.contained
       ? []

@@ -20,11 +20,12 @@ export async function onOwnersConfirmed(
 ): Promise<void> {
   const { tenant, id } = event.aggregate;
   const { erasures, artefacts } = context;
+  const started = await startedEvent(context, tenant, id);
+  context.suppression.add(tenant, started.cohort);
   let { state } = await erasures.load(tenant, id);
   if (!state.plan) {
-    const started = await startedEvent(context, tenant, id);
     const plan = await makePlan(context, tenant, started, event.id);
-    const ref = await artefacts.putUnder(tenant, `erasure-plan-${id}`, encodePlan(plan));
+    const ref = await artefacts.put(tenant, `erasure-plan-${id}`, encodePlan(plan));
     const planned = newEvent(
       EVENT.subjectErasurePlanned,
       { erasure: event.data.erasure, plan: ref },
