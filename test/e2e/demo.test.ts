@@ -1,0 +1,105 @@
+/** `npm run demo -- --json`, as a new user would run it; every figure that the demonstration promises is held to its bar. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { runVerify } from '@lethe/certificate';
+import type { Summary } from '@lethe/demo/summary';
+import { withDirectory } from './support-small/platform.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SECONDS_MAX = 180;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const demo = (out: string): Promise<Ended> =>
+  new Promise((done) => {
+    const args = ['libs/demo/src/main.ts', '--json', '--out', out];
+    const { LETHE_DATA_DIR: _, LETHE_PORT: __, ...environment } = process.env;
+    const options = { cwd: ROOT, env: environment, maxBuffer: 16 * 1024 * 1024, timeout: 400_000 };
+    const child = execFile(process.execPath, args, options, (_error, stdout, stderr) =>
+      done({ code: child.exitCode ?? -1, stdout, stderr }),
+    );
+  });
+
+test('the demonstration keeps what it promises', { timeout: 420_000 }, async (t) => {
+  await withDirectory(async (out) => {
+    const { code, stdout, stderr } = await demo(out);
+    assert.equal(code, 0, stderr.slice(-2_000));
+    assert.match(stderr, /The 2,000 subjects are synthetic/, 'progress goes to standard error');
+    const summary = JSON.parse(stdout) as Summary;
+    const written = readFileSync(join(out, 'summary.json'), 'utf8');
+    assert.equal(written, stdout, 'standard output has the summary and nothing else');
+    t.diagnostic(stdout);
+
+    const { federation, hashing, dp, unlearning, erasure, audit, certificate, seconds } = summary;
+    assert.ok(federation && hashing && dp && unlearning && erasure && audit && certificate && seconds);
+    await t.test('federation', () => {
+      assert.ok(federation.accuracy >= 0.93, String(federation.accuracy));
+      assert.ok(Math.abs(federation.accuracy - federation.accuracyWithoutHashing) <= 0.02);
+      assert.ok(federation.bytesPerSampleUp > 0 && federation.bytesPerSampleDown > 0);
+    });
+    await t.test('lifelong hashing', () => {
+      assert.ok(hashing.mapAfter >= 0.85, String(hashing.mapAfter));
+      assert.ok(hashing.mapAfter >= 0.97 * hashing.mapFullRetrain);
+      assert.ok(hashing.mapNewClasses >= 0.8);
+      assert.ok(hashing.mapBefore < hashing.mapAfter, 'the control: the update was needed');
+      assert.equal(hashing.oldCodesChanged, 0);
+      assert.equal(hashing.weightsEqualFullRetrain, true);
+      assert.ok(hashing.timeSaved >= 0.6, String(hashing.timeSaved));
+    });
+    await t.test('differential privacy', () => {
+      assert.ok(dp.accuracy >= 0.86, String(dp.accuracy));
+      assert.ok(dp.epsilonUpper <= 3 && dp.epsilonUpper > 0);
+      assert.equal(dp.delta, 1e-5);
+      assert.ok(dp.noiseMultiplier > 0 && dp.samplingProbability > 0);
+      assert.equal(dp.neighboringRelation, 'add-or-remove-one');
+    });
+    await t.test('exact unlearning', () => {
+      assert.ok(unlearning.accuracy >= 0.9, String(unlearning.accuracy));
+      assert.ok(
+        unlearning.costVsRetrain > 0 && unlearning.costVsRetrain <= 0.15,
+        String(unlearning.costVsRetrain),
+      );
+      assert.equal(unlearning.equalsNeverSeen, true);
+    });
+    await t.test('erasure', () => {
+      assert.equal(erasure.status, audit.verdict === 'FAIL' ? 'PARTIAL' : 'CERTIFIED');
+      assert.ok(erasure.secondsToCertificate > 0);
+      assert.equal(erasure.residualBytes, 0);
+      assert.ok(erasure.plantedFound > 0);
+      assert.ok(erasure.itemsFoundBefore > 0);
+      assert.equal(erasure.itemsFoundAfter, 0);
+      assert.equal(erasure.reingestionRefused, true);
+    });
+    await t.test('audit: any verdict, never without its figures', () => {
+      // An exact erasure passes in about 97 % of runs.
+      assert.ok(['PASS', 'FAIL', 'INCONCLUSIVE'].includes(audit.verdict), audit.verdict);
+      for (const figure of [audit.keepAuc, audit.deleteAuc, audit.power])
+        assert.ok(figure >= 0 && figure <= 1, String(figure));
+    });
+    await t.test('certificate', () => {
+      assert.equal(certificate.verified, true);
+      assert.equal(certificate.tamperedRejected, true);
+      const code = runVerify([join(out, 'certificate.json'), '--key', join(out, 'verify-key.json')], {
+        readFile: (path) => readFileSync(path),
+        out: () => undefined,
+        err: (text) => t.diagnostic(text),
+      });
+      assert.equal(code, 0, 'the files that it leaves verify');
+      const report = readFileSync(join(out, 'report.html'), 'utf8');
+      assert.match(report, /^<!doctype html>/i);
+      assert.doesNotMatch(report, /(?:src|href)="https?:/, 'self-contained');
+    });
+    await t.test('time', () => {
+      assert.ok(seconds <= SECONDS_MAX, `${seconds} s`);
+      assert.ok(existsSync(join(out, 'runs')));
+    });
+  });
+});
