@@ -1,0 +1,2 @@
+/** The aggregates whose folds read the stream: a recorded history must fold the same in every release (test/golden/events.test.ts). */
+export { hashFunction } from './domain/hash-function.ts';

@@ -1,0 +1,3 @@
+/** The aggregates whose folds read the stream: a recorded history must fold the same in every release (test/golden/events.test.ts). */
+export { dataset } from './domain/dataset.ts';
+export { vaultErasure } from './domain/erasure.ts';
