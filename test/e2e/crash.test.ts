@@ -41,7 +41,7 @@ const RANDOM_KILLS = Number(process.env.LETHE_CRASH_POINTS ?? 8);
 const RANDOM_KILLS_PER_CHAIN = 4;
 const FACT_CHAINS = 4;
 /** Copies that are played at once: most of the time they wait until NATS delivers again what died with a process (10 s). */
-const LANES = 6;
+const LANES = 5;
 const SEED = process.env.LETHE_CRASH_SEED ?? hex(secureRandom().bytes(4));
 
 /** One kill: after a fact has passed, or so many milliseconds after the start of the process. */
@@ -88,7 +88,7 @@ async function onCopy(name: string, from = 'records'): Promise<{ directory: stri
 }
 
 /** At once: most of the time each waits until NATS delivers again what died with a process (10 s). */
-describe('work that is cut short', { concurrency: 4 }, () => {
+describe('killed and started again', { concurrency: 5 }, () => {
   test('killed while records are ingested: a repeat of the stream stores the rest, each once', async () => {
     const many = Array.from({ length: 24 }, (_, i) =>
       readings.map((reading) => ({ ...reading, subjectId: `${reading.subjectId}-${i}` })),
@@ -181,7 +181,7 @@ describe('work that is cut short', { concurrency: 4 }, () => {
   });
 
   test('killed in the middle of DP-SGD: every step that counts was charged before it ran', async () => {
-    const steps = 1200;
+    const steps = 600;
     const { directory, port } = await onCopy('dp');
     let platform = await startPlatform(directory, { port });
     for (const block of [2, 4]) {
@@ -207,6 +207,35 @@ describe('work that is cut short', { concurrency: 4 }, () => {
     const trained = Number(model.optimizerSteps);
     assert.ok(trained > 0 && trained <= steps, `${trained} steps of ${steps} are in the model`);
     assert.equal((steps - trained) % (steps / 4), 0);
+  });
+
+  test('killed at any moment of an erasure: it ends with the same claims and digests', async (t) => {
+    const needles = await requested();
+    assert.ok((await found([at('requested')], needles)).record! > 0, 'the scan sees what is there');
+    const { ms, ...undisturbed } = await play('undisturbed', [], { needles });
+    t.diagnostic(`undisturbed: ${Math.round(ms)} ms from the start to the certificate; seed ${SEED}`);
+    assert.equal(undisturbed.needles.record, 0);
+    assert.deepEqual(
+      undisturbed.statements.filter((type) => type === 'certificate'),
+      ['certificate'],
+    );
+    const waiting = plays(seededRandom('lethe-crash', SEED), ms).entries();
+    const failures: unknown[] = [];
+    const lane = async (): Promise<void> => {
+      // Lanes share the iterator: each takes what is next.
+      for (const [number, kills] of waiting) {
+        const name = `killed-${number}`;
+        try {
+          const { ms: _, ...ended } = await play(name, kills, { needles, keys: undisturbed.keys });
+          assert.deepEqual(ended, undisturbed, `after ${JSON.stringify(kills)}`);
+          rmSync(at(name), { recursive: true, force: true });
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} copies ended otherwise`);
   });
 });
 
@@ -331,32 +360,3 @@ function plays(random: RandomSource, spanMs: number): Kill[][] {
   while (moments.length > 0) out.push(moments.splice(0, RANDOM_KILLS_PER_CHAIN));
   return out;
 }
-
-test('killed at any moment of an erasure: it ends with the same claims and digests', async (t) => {
-  const needles = await requested();
-  assert.ok((await found([at('requested')], needles)).record! > 0, 'the scan sees what is there');
-  const { ms, ...undisturbed } = await play('undisturbed', [], { needles });
-  t.diagnostic(`undisturbed: ${Math.round(ms)} ms from the start to the certificate; seed ${SEED}`);
-  assert.equal(undisturbed.needles.record, 0);
-  assert.deepEqual(
-    undisturbed.statements.filter((type) => type === 'certificate'),
-    ['certificate'],
-  );
-  const waiting = plays(seededRandom('lethe-crash', SEED), ms).entries();
-  const failures: unknown[] = [];
-  const lane = async (): Promise<void> => {
-    // Lanes share the iterator: each takes what is next.
-    for (const [number, kills] of waiting) {
-      const name = `killed-${number}`;
-      try {
-        const { ms: _, ...ended } = await play(name, kills, { needles, keys: undisturbed.keys });
-        assert.deepEqual(ended, undisturbed, `after ${JSON.stringify(kills)}`);
-        rmSync(at(name), { recursive: true, force: true });
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: LANES }, lane));
-  if (failures.length > 0) throw new AggregateError(failures, `${failures.length} copies ended otherwise`);
-});
