@@ -65,3 +65,6 @@ export function tenantOf(name: string): string {
   if (!match) throw CONTRACTS.BAD_RESOURCE_NAME('a resource name starts with tenants/{tenant}');
   return match[1]!;
 }
+
+/** A party's model in the lineage of a person. @param federation its resource name */
+export const partyArtefact = (federation: string, party: string): string => `${federation}/parties/${party}`;

@@ -1,6 +1,6 @@
 /** A party's half of a federation's work: what it answers to each message of the coordinator. Sends nothing itself. */
 import { type PartyAttestation, type Signer, signPartyAttestation } from '@lethe/certificate';
-import type { federation } from '@lethe/contracts';
+import { type federation, partyArtefact } from '@lethe/contracts';
 import { Session } from '@lethe/runtime';
 import {
   assert,
@@ -17,7 +17,6 @@ import {
   type Alignment,
   batchRoot,
   type Checkpoint,
-  checkPlan,
   epochBatches,
   followStep,
   learningRateAt,
@@ -25,6 +24,7 @@ import {
   type PartyEvent,
   type PartyState,
   PartyTrainer,
+  planOf,
   type StepStart,
   type VerticalPlan,
 } from '@lethe/vertical';
@@ -55,24 +55,8 @@ export interface HalfOptions {
 export const partySeed = (spec: federation.FederationSpec, name: string, party: string): string =>
   `${spec.seed}|${name}|${party}`;
 
-/** Id of a party's model in the lineage of a person. */
-export const partyArtefact = (name: string, party: string): string => `${name}/parties/${party}`;
-
 /** The bottom network's part of the plan. It does not depend on the number of classes, which a party is not told. */
-export const bottomPlan = (spec: federation.FederationSpec): VerticalPlan =>
-  checkPlan({
-    codeBits: spec.codeBits,
-    classes: 1,
-    parties: spec.parties.length,
-    bottomHidden: spec.hiddenUnits,
-    topHidden: spec.topHiddenUnits,
-    batchRows: spec.batchSize,
-    epochs: spec.epochs,
-    learningRate: spec.learningRate,
-    consistencyWeight: spec.consistencyWeight,
-    gradientFormat: 'sign',
-    representation: 'sign',
-  });
+export const bottomPlan = (spec: federation.FederationSpec): VerticalPlan => planOf(spec, 1);
 
 interface Job {
   readonly id: string;

@@ -13,6 +13,7 @@ export {
 } from './host.ts';
 export { loggedRoot, rootStatement } from './logged-root.ts';
 export { datasetOfRoot, exclusions, type OpenedRecord, readRecords } from './records.ts';
+export { isFinal } from './refusal.ts';
 export { SealedArtefacts } from './sealed-artefacts.ts';
 export type { Service, ServiceDeps } from './service.ts';
 export { watch } from './watch.ts';

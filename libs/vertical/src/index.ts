@@ -9,6 +9,7 @@ export {
   bottomForwardGraph,
   bottomStepGraph,
   checkPlan,
+  planOf,
   type Representation,
   topForwardGraph,
   topStepGraph,

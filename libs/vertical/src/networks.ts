@@ -67,6 +67,33 @@ export function verticalPlan(
   });
 }
 
+/**
+ * The plan of a federation's specification, for the service and for each party alike.
+ * @param classes what a party is not told and its bottom network does not depend on: it says 1  @throws LETHE-3501; LETHE-3506
+ */
+export const planOf = (
+  spec: Pick<VerticalPlan, 'codeBits' | 'epochs' | 'learningRate' | 'consistencyWeight'> & {
+    readonly parties: readonly string[];
+    readonly hiddenUnits: number;
+    readonly topHiddenUnits: number;
+    readonly batchSize: number;
+  },
+  classes: number,
+): VerticalPlan =>
+  checkPlan({
+    codeBits: spec.codeBits,
+    classes,
+    parties: spec.parties.length,
+    bottomHidden: spec.hiddenUnits,
+    topHidden: spec.topHiddenUnits,
+    batchRows: spec.batchSize,
+    epochs: spec.epochs,
+    learningRate: spec.learningRate,
+    consistencyWeight: spec.consistencyWeight,
+    gradientFormat: 'sign',
+    representation: 'sign',
+  });
+
 /** Decoupled, as in AdamW; times the learning rate per step. */
 const WEIGHT_DECAY = 0.01;
 

@@ -1,8 +1,8 @@
 import { type ArmUnits, assignArms, coinKeyHash, ruleDigest, THREE_ARM_RULE } from '@lethe/auditing';
 import { type common, EVENT, type events, parseName } from '@lethe/contracts';
 import { AggregateStore, effectId, newEvent } from '@lethe/events';
-import { type Directory, directoryOf, SealedArtefacts, type ServiceDeps } from '@lethe/service';
-import { assert, canonicalJson, LetheError, type StatusName, utf8 } from '@lethe/std';
+import { type Directory, directoryOf, isFinal, SealedArtefacts, type ServiceDeps } from '@lethe/service';
+import { assert, canonicalJson, LetheError, utf8 } from '@lethe/std';
 import { Canaries, type PlacedCanary } from './canaries.ts';
 import { type AuditState, auditAggregate, auditPart, erasureFate, mayJoin } from './domain/audit.ts';
 import { type CanaryPattern, coinKey } from './domain/plan.ts';
@@ -22,15 +22,6 @@ const PREDICT_BATCH_BYTES = 4 * 1024 * 1024;
 const PREDICT_BATCH_MAX = 256;
 
 const NOBODY: ArmUnits = { out: [], keep: [], delete: [] };
-
-/** What will be the same tomorrow. Everything else is tried again. */
-const PERMANENT: ReadonlySet<StatusName> = new Set([
-  'INVALID_ARGUMENT',
-  'NOT_FOUND',
-  'FAILED_PRECONDITION',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-]);
 
 /** The steps of an audit. Each may run again after a crash and then finds what it has done. */
 export class Audits {
@@ -277,7 +268,7 @@ export class Audits {
     error: unknown,
     units: ArmUnits,
   ): Promise<void> {
-    if (!(error instanceof LetheError) || !PERMANENT.has(error.status)) throw error;
+    if (!isFinal(error)) throw error;
     this.#deps.logger.warn('an audit is refused', { tenant, audit: subject.audit, error });
     await this.#commit(tenant, id, refusedReport(subject, error.message, units));
   }

@@ -6,13 +6,14 @@ import {
   ContainedAliases,
   datasetOfRoot,
   exclusions,
+  isFinal,
   loggedRoot,
   readRecords,
   type ServiceDeps,
 } from '@lethe/service';
 import { fromHex, hex, LetheError, type Mailbox, sleep } from '@lethe/std';
-import type { TopTrainer } from '@lethe/vertical';
-import { modelDigest, orderKey, planOf, topSeed } from './domain/plan.ts';
+import { planOf, type TopTrainer } from '@lethe/vertical';
+import { modelDigest, orderKey, topSeed } from './domain/plan.ts';
 import { type AlignedRow, type FederationState, trainingLabels } from './domain/state.ts';
 import { FEDERATION } from './errors.ts';
 import { type Address, type Existing, Federations } from './federations.ts';
@@ -31,13 +32,6 @@ export interface FederationSettings {
 const DEFAULTS = { rootWaitMs: 10_000, answerMs: 30_000, partyWaitMs: 8_000 };
 /** Before work that failed for a passing reason, other than a missing party, is tried again. */
 const RETRY_MS = 1_000;
-const PERMANENT: ReadonlySet<string> = new Set([
-  'INVALID_ARGUMENT',
-  'NOT_FOUND',
-  'FAILED_PRECONDITION',
-  'OUT_OF_RANGE',
-  'DATA_LOSS',
-]);
 
 /** A trained federation as predictions use it. */
 export interface Serving {
@@ -117,7 +111,7 @@ export class Coordinator {
           logger.info('a round was abandoned', { federation: name, error });
           return;
         }
-        if (error instanceof LetheError && PERMANENT.has(error.status)) {
+        if (isFinal(error)) {
           await this.#fail(room, error);
           return;
         }

@@ -5,10 +5,10 @@ import { federation as wire } from '@lethe/contracts';
 import { bottomPlan, partySeed, RowStore } from '@lethe/party';
 import { Session } from '@lethe/runtime';
 import { fromBase64, hex, LetheError, Mailbox, parseCanonicalJson, sha256 } from '@lethe/std';
-import { epochBatches, learningRateAt, PartyTrainer, TopTrainer } from '@lethe/vertical';
+import { epochBatches, learningRateAt, PartyTrainer, planOf, TopTrainer } from '@lethe/vertical';
 import { erase } from './consumers/erasure.ts';
 import { Coordinator } from './coordinator.ts';
-import { modelDigest, orderKey, planOf, topSeed } from './domain/plan.ts';
+import { modelDigest, orderKey, topSeed } from './domain/plan.ts';
 import { COLUMNS, makeRows, NAME, PARTIES, SPEC, type TestRow, World } from './fixture.ts';
 
 const { STATE_WAITING_FOR_PARTIES, STATE_FAILED } = wire.Federation_State;

@@ -5,13 +5,12 @@ import {
   requestDigest,
   verifyEd25519,
 } from '@lethe/certificate';
-import { EVENT, type events } from '@lethe/contracts';
+import { EVENT, type events, partyArtefact } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
 import type { Containment, ErasurePart } from '@lethe/service';
 import { base64, canonicalJson, type Mailbox, parseCanonicalJson, utf8 } from '@lethe/std';
 import type { Coordinator, Outcome } from '../coordinator.ts';
 import { claimedArtefacts, claims } from '../domain/claims.ts';
-import { partyArtefact } from '../domain/plan.ts';
 import { FEDERATION } from '../errors.ts';
 import type { Existing } from '../federations.ts';
 import { answers, type Heard, type Room } from '../room.ts';

@@ -1,5 +1,4 @@
-import { common, type events } from '@lethe/contracts';
-import { partyArtefact } from './plan.ts';
+import { common, type events, partyArtefact } from '@lethe/contracts';
 
 const METHOD = 'rows-deleted-and-retrained-from-initial-weights';
 

@@ -1,21 +1,11 @@
 import { EVENT } from '@lethe/contracts';
 import { decodePayload, decodeSpec } from '@lethe/datasets';
 import { effectId, newEvent } from '@lethe/events';
-import { datasetOfRoot, exclusions, loggedRoot, readRecords } from '@lethe/service';
-import { LetheError } from '@lethe/std';
+import { datasetOfRoot, exclusions, isFinal, loggedRoot, readRecords } from '@lethe/service';
 import type { HashingContext } from '../context.ts';
 import { HASHING_SERVICE } from '../errors.ts';
 import type { Address, Existing, Promotion } from '../functions.ts';
 import { type Example, emptyState, learnExamples } from '../learn.ts';
-
-/** What will not be otherwise when it is tried again; anything else is. */
-const PERMANENT: ReadonlySet<string> = new Set([
-  'INVALID_ARGUMENT',
-  'NOT_FOUND',
-  'FAILED_PRECONDITION',
-  'OUT_OF_RANGE',
-  'DATA_LOSS',
-]);
 
 /**
  * Learns the root that an event asks for, unless its result is there. Runs again after a crash, from the beginning: nothing of
@@ -36,7 +26,7 @@ export async function onRootRequested(
         // Another process promoted a version meanwhile, for example an erasure: what it took out must not come back.
       }
     } catch (error) {
-      if (!(error instanceof LetheError) || !PERMANENT.has(error.status)) throw error;
+      if (!isFinal(error)) throw error;
       logger.warn('a root could not be learned', { function: address.name, error });
       const { code, message } = error;
       await functions.aggregates.propose(address.tenant, address.id, (now) =>
