@@ -271,6 +271,8 @@ test('an erasure contains at once, destroys, proves it, and survives a restart i
     assert.equal(new SortedTree([fromHex(leaf)]).size, 1);
   }
   await assert.rejects(ingest(mine), refused('LETHE-4008'), 'and refused for ever');
+  const cohort = people.filter(({ subjectId }) => subjectId === 'person-8');
+  await assert.rejects(ingest(cohort), refused('LETHE-4008'), 'the cohort too, once the owners have confirmed');
   assert.equal((await platform.vault.resolveSubject({ parent, subjectId: 'person-7' })).recordCount, 0n);
 });
 
