@@ -272,7 +272,11 @@ test('an erasure contains at once, destroys, proves it, and survives a restart i
   }
   await assert.rejects(ingest(mine), refused('LETHE-4008'), 'and refused for ever');
   const cohort = people.filter(({ subjectId }) => subjectId === 'person-8');
-  await assert.rejects(ingest(cohort), refused('LETHE-4008'), 'the cohort too, once the owners have confirmed');
+  await assert.rejects(
+    ingest(cohort),
+    refused('LETHE-4008'),
+    'the cohort too, once the owners have confirmed',
+  );
   assert.equal((await platform.vault.resolveSubject({ parent, subjectId: 'person-7' })).recordCount, 0n);
 });
 
