@@ -71,5 +71,12 @@ export {
   STREAMS,
   subjectToken,
 } from './subjects.ts';
-export { type EventHandler, on, type SubscribeOptions, type Subscription, subscribe } from './subscribe.ts';
+export {
+  type EventHandler,
+  isPassing,
+  on,
+  type SubscribeOptions,
+  type Subscription,
+  subscribe,
+} from './subscribe.ts';
 export { type TailedEvent, type TailOptions, tail } from './tail.ts';

@@ -81,7 +81,7 @@ export async function subscribe(options: SubscribeOptions): Promise<Subscription
  * Trouble that passes without the event being at fault: a full store, or something that is not there at the moment (a peer, the
  * bus, work that must end first). What waits for it goes on by itself however long it takes.
  */
-const isPassing = (error: unknown): boolean =>
+export const isPassing = (error: unknown): boolean =>
   error instanceof LetheError && (error.status === 'UNAVAILABLE' || error.reason === 'STREAM_FULL');
 
 class EventSubscription implements Subscription {

@@ -1,5 +1,5 @@
 import { EVENT, type events, type learning } from '@lethe/contracts';
-import { effectId, newEvent, type RecordedEvent } from '@lethe/events';
+import { effectId, isPassing, newEvent, type RecordedEvent } from '@lethe/events';
 import { isError, LetheError, STD } from '@lethe/std';
 import { type LearningContext, type LoadedRun, modelName, runName } from '../context.ts';
 import { LEARNING } from '../errors.ts';
@@ -37,7 +37,8 @@ export async function onTrainingRequested(
   } catch (error) {
     const coded = error instanceof LetheError ? error : undefined;
     const passes = coded ? PASSING.has(coded.status) && !isError(coded, LEARNING.PRIVACY_LOST) : true;
-    if (passes && attempt < ATTEMPTS_MAX) throw error;
+    // A crash counts as an attempt too, so their number says little about an error that only needs waiting.
+    if (isPassing(error) || (passes && attempt < ATTEMPTS_MAX)) throw error;
     context.deps.logger.warn('a training run failed', { run: name, error });
     const failed: events.TrainingFailed = {
       run: name,
