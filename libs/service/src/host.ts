@@ -3,6 +3,7 @@
  * `services/platform` hosts all of them; each service's own `main.ts` hosts itself.
  */
 import { mkdirSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { createServer as createSocket } from 'node:net';
 import { join } from 'node:path';
 import { lethe } from '@lethe/client';
@@ -76,6 +77,7 @@ export async function startHost(
       name,
       logger,
       ...(config.instancePrefix === undefined ? {} : { instancePrefix: config.instancePrefix }),
+      ...(nats.server ? { diskRoom: () => diskRoomOf(nats.server!.storeDirectory) } : {}),
     });
     undo.push(() => bus.close());
     await ensurePlatformStreams(bus, { limits: config.limits, replicas: config.replicas });
@@ -128,6 +130,11 @@ function tlsOf({ environment }: Config) {
     key: readPrivateFile(LETHE_TLS_KEY),
     clientAuthority: readPrivateFile(LETHE_TLS_CLIENT_CA),
   };
+}
+
+async function diskRoomOf(directory: string): Promise<{ free: number; total: number }> {
+  const { bavail, blocks, bsize } = await statfs(directory);
+  return { free: bavail * bsize, total: blocks * bsize };
 }
 
 /** A port that was free a moment ago. Clients of the services are made before the server, and need to know it. */

@@ -5,6 +5,8 @@
  * on top; where that crosses the limit it then deletes the OLDEST message, although the stream says `discard: new` (seen on
  * 2.9.10, which Debian 12 has). A message that could cross is therefore not sent at all.
  *
+ * The same goes for the disk, where the server is ours: once a write of its fails for want of room, 2.9.10 neither answers nor ends.
+ *
  * Within a process the account is exact. Writers in other processes are seen at the next look, which is why a reserve stays free.
  */
 import type { StreamState } from '../bus.ts';
@@ -20,6 +22,8 @@ interface Account {
   /** What may still be taken, the reserve excluded. */
   free: number;
   maxBytes: number;
+  /** The disk is what limits it, not the stream's own limit. */
+  isDisk: boolean;
   lookedMs: number;
   /** Bytes of messages that are on their way. */
   unsettled: number;
@@ -28,12 +32,21 @@ interface Account {
   since: number;
 }
 
+/** Bytes of the file system that the store lies on. */
+export type DiskRoom = () => Promise<{ readonly free: number; readonly total: number }>;
+
+const reserveOf = (total: number): number => Math.min(RESERVE_BYTES_MAX, Math.floor(total * RESERVE_SHARE));
+/** The server writes more than messages: states of consumers, indexes, its log. */
+const DISK_RESERVE_FACTOR = 64;
+
 export class Headroom {
   readonly #look: (stream: string) => Promise<StreamState>;
+  readonly #diskRoom: DiskRoom | undefined;
   readonly #accounts = new Map<string, Account>();
 
-  constructor(look: (stream: string) => Promise<StreamState>) {
+  constructor(look: (stream: string) => Promise<StreamState>, diskRoom?: DiskRoom) {
     this.#look = look;
+    this.#diskRoom = diskRoom;
   }
 
   /**
@@ -47,8 +60,9 @@ export class Headroom {
     while (account.free < bytes) {
       const isExact = await this.#refresh(stream, account);
       if (isExact && account.free < bytes) {
-        throw EVENTS.STREAM_FULL(`${stream} has no room for ${bytes} bytes`, {
-          details: { stream, limit: account.maxBytes },
+        const why = account.isDisk ? 'the disk is full' : 'its limit is reached';
+        throw EVENTS.STREAM_FULL(`${stream} has no room for ${bytes} bytes: ${why}`, {
+          details: { stream, limit: account.maxBytes, disk: account.isDisk },
         });
       }
     }
@@ -66,6 +80,7 @@ export class Headroom {
       account = {
         free: 0,
         maxBytes: 0,
+        isDisk: false,
         lookedMs: Number.NEGATIVE_INFINITY,
         unsettled: 0,
         looking: undefined,
@@ -86,8 +101,13 @@ export class Headroom {
       account.since = 0;
       try {
         const { bytes, maxBytes } = await this.#look(stream);
-        const reserve = Math.min(RESERVE_BYTES_MAX, Math.floor(maxBytes * RESERVE_SHARE));
-        account.free = maxBytes - bytes - reserve - onTheWay - account.since;
+        const disk = await this.#diskRoom?.();
+        const diskFree = disk
+          ? disk.free -
+            Math.min(DISK_RESERVE_FACTOR * RESERVE_BYTES_MAX, Math.floor(disk.total * RESERVE_SHARE))
+          : Number.POSITIVE_INFINITY;
+        account.free = Math.min(maxBytes - bytes - reserveOf(maxBytes), diskFree) - onTheWay - account.since;
+        account.isDisk = diskFree < maxBytes - bytes - reserveOf(maxBytes);
         account.maxBytes = maxBytes;
         account.lookedMs = performance.now();
         return onTheWay + account.since === 0;

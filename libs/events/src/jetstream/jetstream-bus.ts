@@ -14,6 +14,7 @@ import {
   StorageType,
   type StoredMsg,
   type StreamConfig,
+  type StreamInfo,
 } from '@nats-io/jetstream';
 import {
   connect,
@@ -39,7 +40,7 @@ import type {
 import { EVENTS } from '../errors.ts';
 import { subjectToken } from '../subjects.ts';
 import { PullConsumption } from './consumption.ts';
-import { Headroom } from './headroom.ts';
+import { type DiskRoom, Headroom } from './headroom.ts';
 import { isTransient, translate } from './translate.ts';
 import { assertServerVersion } from './version.ts';
 
@@ -51,8 +52,8 @@ const APPEND_WINDOW = 512;
 /** Messages read one by one from the leader before a consumer is worth its creation. */
 const SINGLE_READS_MAX = 12;
 const BULK_MESSAGES = 1_000;
-/** JetStream's code for a stream that exists with other settings. */
-const NAME_IN_USE = 10058;
+/** JetStream's code for a stream that is not there. */
+const STREAM_NOT_FOUND = 10059;
 
 const appendedTotal = counter('lethe.bus.appended', {
   description: 'Messages stored by JetStream',
@@ -69,6 +70,8 @@ export interface JetStreamBusOptions {
   readonly logger?: Logger;
   /** How long an append goes on over lost leaders and connections; default 30 s, at least 15 s in production. */
   readonly appendDeadlineMs?: number;
+  /** Room on the server's disk, where it can be seen: appends are refused (LETHE-2002) before it is used up. */
+  readonly diskRoom?: DiskRoom;
 }
 
 /**
@@ -131,7 +134,7 @@ export class JetStreamBus implements Bus {
   readonly #logger: Logger;
   readonly #appendDeadlineMs: number;
   readonly #consumptions = new Set<PullConsumption>();
-  readonly #headroom = new Headroom((stream) => this.streamState(stream));
+  readonly #headroom: Headroom;
   #appended = 0;
   #delivered = 0;
   #read = 0;
@@ -142,6 +145,7 @@ export class JetStreamBus implements Bus {
     this.#client = jetstream(connection, { timeout: REQUEST_TIMEOUT_MS });
     this.#prefix = options.instancePrefix ? subjectToken('instance prefix', options.instancePrefix) : '';
     this.#logger = options.logger ?? silentLogger;
+    this.#headroom = new Headroom((stream) => this.streamState(stream), options.diskRoom);
     this.#appendDeadlineMs = options.appendDeadlineMs ?? APPEND_DEADLINE_MS;
   }
 
@@ -158,36 +162,44 @@ export class JetStreamBus implements Bus {
       deny_delete: false,
       deny_purge: false,
     };
-    const made = await this.#settingUp(settings.name, () =>
-      this.#manager.streams.add({ ...wanted }).catch((error: unknown) => {
-        if (error instanceof JetStreamApiError && error.code === NAME_IN_USE) {
-          return this.#updateStream(settings, wanted);
-        }
-        throw error;
-      }),
-    );
-    const { config } = await this.#settingUp(settings.name, () =>
-      this.#manager.streams.info(made.config.name),
-    );
-    for (const [field, value] of Object.entries(wanted)) {
-      const stored = config[field as keyof StreamConfig] ?? false;
-      if (JSON.stringify(stored) !== JSON.stringify(value)) {
-        throw EVENTS.STREAM_SETTINGS_REFUSED(`${settings.name}: the server keeps another ${field}`, {
-          details: { stream: settings.name, field, wanted: String(value), stored: String(stored) },
-        });
-      }
+    // Asked for first: a server counts the bytes of a stream that is there twice when it is added again.
+    await this.#settingUp(settings.name, async () => {
+      const present = await this.#present(wanted.name);
+      if (!present) await this.#manager.streams.add({ ...wanted });
+      else await this.#updateStream(settings, wanted, present);
+    });
+    const { config } = await this.#settingUp(settings.name, () => this.#manager.streams.info(wanted.name));
+    const [different] = differences(wanted, config);
+    if (different) {
+      const { field, value, stored } = different;
+      throw EVENTS.STREAM_SETTINGS_REFUSED(`${settings.name}: the server keeps another ${field}`, {
+        details: { stream: settings.name, field, wanted: String(value), stored: String(stored) },
+      });
+    }
+  }
+
+  async #present(name: string): Promise<StreamInfo | undefined> {
+    try {
+      return await this.#manager.streams.info(name);
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
+      throw error;
     }
   }
 
   /** A server that is given a limit below what it holds deletes the oldest messages: such a limit is never sent. */
-  async #updateStream(settings: StreamSettings, wanted: Partial<StreamConfig> & { name: string }) {
-    const { bytes } = (await this.#manager.streams.info(wanted.name)).state;
+  async #updateStream(
+    settings: StreamSettings,
+    wanted: Partial<StreamConfig> & { name: string },
+    { state: { bytes }, config }: StreamInfo,
+  ): Promise<void> {
     if (bytes > settings.maxBytes) {
       throw EVENTS.LIMIT_BELOW_CONTENT(`${settings.name} holds ${bytes} bytes, more than its new limit`, {
         details: { stream: settings.name, bytes, limit: settings.maxBytes },
       });
     }
-    return await this.#manager.streams.update(wanted.name, { ...wanted });
+    if (!differences(wanted, config).length) return;
+    await this.#manager.streams.update(wanted.name, { ...wanted });
   }
 
   /** Streams are set up while servers of a cluster still find each other: transient answers are waited out. */
@@ -483,6 +495,12 @@ export class JetStreamBus implements Bus {
     };
   }
 }
+
+/** Fields that the server keeps otherwise than wanted. */
+const differences = (wanted: Partial<StreamConfig>, kept: StreamConfig) =>
+  Object.entries(wanted)
+    .map(([field, value]) => ({ field, value, stored: kept[field as keyof StreamConfig] ?? false }))
+    .filter(({ value, stored }) => JSON.stringify(stored) !== JSON.stringify(value));
 
 /** Framing of the server's store, its own headers (id, expected stream and sequence) and the lines of ours, rounded up. */
 const STORED_OVERHEAD_BYTES = 512;

@@ -7,7 +7,7 @@
  * file) and ended; a process that merely has the recorded number is left alone.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join, resolve } from 'node:path';
 import { hex, type Logger, secureRandom, silentLogger, sleep } from '@lethe/std';
@@ -134,6 +134,8 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
       detached: true,
     },
   );
+  // The child has its own; ours would hold the file for as long as the platform runs.
+  closeSync(log);
   child.unref();
   const pipe = child.stdio[3];
   const exited = new Promise<void>((done) => child.once('exit', () => done()));
