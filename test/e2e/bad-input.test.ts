@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import type { Lethe } from '@lethe/client';
 import { erasure, hashing, learning, resourceName, type vault } from '@lethe/contracts';
 import { hostedErasure } from '@lethe/erasure-service/hosted';
+import { ALL } from '@lethe/platform';
 import { type CreateService, readConfig, startHost } from '@lethe/service';
 import { hex, LetheError } from '@lethe/std';
 import {
@@ -28,7 +29,6 @@ import {
   SPEC_BYTES,
   sent,
 } from './support-small/sensors.ts';
-import { SERVICES } from './support-small/services.ts';
 import { certified, endedRun, servedFunction } from './support-small/work.ts';
 
 const parent = resourceName('tenant', TENANT);
@@ -367,7 +367,7 @@ const deafLog: CreateService = async (deps, facts) => {
 
 test('a root that the log does not hold: nothing learns from it; later it does', async () => {
   await withDirectory(async (own) => {
-    const services = SERVICES.map((create) => (create === hostedErasure ? deafLog : create));
+    const services = ALL.map((create) => (create === hostedErasure ? deafLog : create));
     assert.ok(services.includes(deafLog));
     const host = await startHost(readConfig(environmentOf(own)), 'lethe', services);
     const to = asRole(host.address, own, 'client');

@@ -25,7 +25,6 @@ import {
   SPEC_BYTES,
   sent,
 } from './support-small/sensors.ts';
-import { FEDERATED } from './support-small/services.ts';
 import { certified, registeredAudit, servedFunction, trained } from './support-small/work.ts';
 
 const parent = resourceName('tenant', TENANT);
@@ -301,18 +300,15 @@ test('the story on a small table', { timeout: 180_000 }, async (t) => {
       });
 
       await t.test('each service was reached through its socket, each fact is on the stream', async () => {
-        if (FEDERATED)
-          await assert.rejects(
-            client.federation.getFederation({ name: resourceName('federation', TENANT, 'none') }),
-            (error) => error instanceof LetheError && error.status === 'NOT_FOUND',
-          );
+        await assert.rejects(
+          client.federation.getFederation({ name: resourceName('federation', TENANT, 'none') }),
+          (error) => error instanceof LetheError && error.status === 'NOT_FOUND',
+        );
         const calls = host.server.callCounts();
         const services = new Set(Object.keys(calls).map((path) => path.split('/')[1]));
         const wanted = Object.keys(ACCESS)
           .map((path) => path.split('/')[1]!)
-          .filter(
-            (service) => service.startsWith('lethe.') && (FEDERATED || !service.includes('federation')),
-          );
+          .filter((service) => service.startsWith('lethe.'));
         assert.deepEqual(
           [...new Set(wanted)].filter((service) => !services.has(service)),
           [],

@@ -25,7 +25,6 @@ import { type Credential, connect, writePrivateFile } from '@lethe/rpc';
 import { base32, hex, LetheError, secureRandom, sha256, timestamp } from '@lethe/std';
 import { type Running, startPlatform, TENANT, withDirectory } from './support-small/platform.ts';
 import { HASH_OPTIONS, ingest, questionOf, READINGS, SPEC_BYTES, sent } from './support-small/sensors.ts';
-import { FEDERATED } from './support-small/services.ts';
 import { certified, servedFunction } from './support-small/work.ts';
 
 const OTHER = 'globex';
@@ -168,7 +167,7 @@ const CALLS: Readonly<Record<string, Call>> = {
     to.erasure.getLogStatement({ parent: parentOf(n), statementDigest: n.statementDigest }),
 };
 
-const METHODS = Object.keys(CALLS).filter((path) => FEDERATED || !path.includes('federation'));
+const METHODS = Object.keys(CALLS);
 
 interface Outcome {
   readonly status: string;
@@ -294,7 +293,6 @@ test('roles, tenants, and the same people in two of them', { timeout: 120_000 },
           ['federation', (to) => to.federation.createFederation(world.mixed.federation)],
         ];
         for (const [what, call] of mixed) {
-          if (what === 'federation' && !FEDERATED) continue;
           for (const to of [of[OTHER]!.get('platform')!, running.operator]) {
             const { status } = await outcome(call(to));
             assert.equal(status, 'PERMISSION_DENIED', what);

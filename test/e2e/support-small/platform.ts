@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Lethe, lethe } from '@lethe/client';
 import type { Role } from '@lethe/contracts';
+import { ALL } from '@lethe/platform';
 import type { Credential } from '@lethe/rpc';
 import { type Host, readConfig, startHost } from '@lethe/service';
-import { SERVICES } from './services.ts';
 
 export const TENANT = 'acme';
 
@@ -48,7 +48,7 @@ export const asRole = (address: string, directory: string, role: Role): Lethe =>
   lethe({ address, token: tokenOf(directory, role) });
 
 export async function startPlatform(directory: string, more: Environment = {}): Promise<Running> {
-  const host = await startHost(readConfig(environmentOf(directory, more)), 'lethe', SERVICES);
+  const host = await startHost(readConfig(environmentOf(directory, more)), 'lethe', ALL);
   const as = (role: Role): Lethe => asRole(host.address, directory, role);
   const [client, auditor, operator, party] = [as('client'), as('auditor'), as('platform'), as('party')];
   return {
