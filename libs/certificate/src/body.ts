@@ -39,7 +39,7 @@ export interface CertificateBody {
   readonly certificate: string;
   /** Resource name, `tenants/{tenant}/erasureRequests/{id}`. */
   readonly request: string;
-  /** `CERTIFIED` needs evidence for every claim, no `NOT_ERASED` and a verdict other than FAIL; else `PARTIAL`. */
+  /** `CERTIFIED` needs evidence for every claim, every artefact erased and a verdict other than FAIL; else `PARTIAL`. */
   readonly status: 'CERTIFIED' | 'PARTIAL';
   readonly times: CertificateTimes;
   readonly policy: CertificatePolicy;

@@ -300,6 +300,7 @@ export const BODY_CHECKS: readonly BodyCheck[] = [
       if (keyReceipt === null) return 'CERTIFIED without a receipt for the destroyed key';
       if (scan === null) return 'CERTIFIED without a scan';
       if (overall === 'NOT_ERASED') return 'CERTIFIED although an artefact was not erased';
+      if (overall === 'CONTAINED_ONLY') return 'CERTIFIED although an artefact was only contained';
       return audit?.result.verdict === 'FAIL' ? 'CERTIFIED although the audit failed' : undefined;
     },
   },

@@ -476,6 +476,13 @@ test('each check of the body refuses its own mutation, signed and logged with th
       },
     ],
     [
+      'status',
+      (b) => {
+        b.claims[1]!.claim = 'CONTAINED_ONLY';
+        b.overall = 'CONTAINED_ONLY';
+      },
+    ],
+    [
       'scope',
       (b) => {
         b.outOfScope.splice(0);
@@ -597,6 +604,13 @@ test('log: forged checkpoint, foreign log, moved or missing positions', () => {
     }),
     'log-consistency',
   );
+  // The checkpoint as its own predecessor: true of every log, so it must not be a second form of the same certificate.
+  assert.equal(
+    altered((f) => {
+      f.log.previous = { checkpoint: f.log.checkpoint, consistencyProof: [] };
+    }),
+    'log-consistency',
+  );
 });
 
 test('a key file whose last checkpoint the log contradicts is refused; one that cannot be compared is said', () => {
@@ -670,6 +684,14 @@ test('a PARTIAL certificate says what is missing and verifies as that', () => {
   const result = verifyCertificate(issueCertificate(prepared, log, keyFile), keyFile);
   assert.ok(result.ok);
   assert.equal(result.notChecked.length, 3);
+  assert.equal(
+    reissue((b) => {
+      b.status = 'PARTIAL';
+      b.claims[1]!.claim = 'CONTAINED_ONLY';
+      b.overall = 'CONTAINED_ONLY';
+    }),
+    'VERIFIED',
+  );
 });
 
 test('the issuer cannot issue under a log or key that readers would refuse', () => {

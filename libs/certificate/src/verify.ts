@@ -134,6 +134,8 @@ function checkConsistency({ log }: CertificateFile, keys: TrustedKeys, checkpoin
     const { checkpoint: note, consistencyProof } = log.previous;
     const older = guarded('log-consistency', () => openCheckpoint(note, keys.file.logOrigin, keys.verifiers));
     const proof = consistencyProof.map(fromHex);
+    // The checkpoint itself with an empty proof would pass below: bytes that anybody could write into the file and that say nothing.
+    if (older.size >= checkpoint.size) throw refuse("the log's older checkpoint is not older");
     if (!verifyConsistency(older.size, checkpoint.size, older.root, checkpoint.root, proof)) {
       throw refuse("the log's checkpoint does not extend its older one");
     }
