@@ -144,6 +144,10 @@ test('no credential, a wrong one, a foreign tenant and no resource are refused',
   const client = dial('client').client(vault.VaultServiceDefinition);
   await assert.rejects(client.getDataset({ name: 'tenants/other/datasets/d' }), coded('LETHE-2102'));
   await assert.rejects(client.getDataset({ name: '' }), coded('LETHE-2104'));
+  // Reaches its handler, which throws: a person's id is no resource.
+  const vaults = dial('platform').client(vault.VaultServiceDefinition);
+  const subjectId = 'tenants/other/x';
+  await assert.rejects(vaults.resolveSubject({ parent: 'tenants/acme', subjectId }), coded('LETHE-1002'));
 });
 
 test('a defect of a handler shows nothing of its text', async () => {

@@ -9,12 +9,12 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { ACCESS, ANONYMOUS, health, reflection, tenantOf } from '@lethe/contracts';
+import { ACCESS, ANONYMOUS, health, reflection } from '@lethe/contracts';
 import { LetheError, type Logger } from '@lethe/std';
 import { counter, histogram, withSpan } from '@lethe/telemetry';
 import { RPC } from './errors.ts';
 import { type HealthBoard, healthHandlers } from './health.ts';
-import { type Authenticate, type Identity, mayActIn } from './identity.ts';
+import type { Authenticate, Identity } from './identity.ts';
 import { reflectionHandlers } from './reflection.ts';
 import {
   type AnyHandler,
@@ -26,6 +26,7 @@ import {
   type ServiceBinding,
 } from './service.ts';
 import { publicError, toServiceError } from './status.ts';
+import { checkTenant } from './tenant.ts';
 
 /** 16 MiB: four times the largest message that Lethe sends (a page of predictions); larger things are streamed. */
 export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -183,11 +184,11 @@ function serve(endpoint: Endpoint): handleBidiStreamingCall<Buffer, Buffer> {
       if (method.requestStream) {
         const messages = decodeAll(requestType, call);
         const first = await messages.next();
-        tenant = first.done ? '' : checkTenant(endpoint, identity, first.value);
+        tenant = first.done ? '' : tenantOfCall(endpoint, identity, first.value);
         request = rejoin(first, messages);
       } else {
         const message = decode(requestType, call.request);
-        tenant = checkTenant(endpoint, identity, message);
+        tenant = tenantOfCall(endpoint, identity, message);
         request = message;
       }
       const context: CallContext = { method: endpoint.path, identity, tenant, signal: abort.signal };
@@ -254,29 +255,8 @@ function authenticate({ path, options }: Endpoint, call: AnyCall): Identity {
 }
 
 /** Every resource that the first message names must lie in one tenant, and the identity must be allowed to act there. */
-function checkTenant({ path }: Endpoint, identity: Identity, message: unknown): string {
-  if (ANONYMOUS.has(path)) return '';
-  const tenants = new Set<string>();
-  collectTenants(message, tenants);
-  if (tenants.size === 0) throw RPC.TENANT_MISSING('the request names no resource');
-  for (const tenant of tenants) {
-    if (!mayActIn(identity, tenant)) {
-      throw RPC.PERMISSION_DENIED(`the credential is not for tenant ${tenant}`, { details: { tenant } });
-    }
-  }
-  if (tenants.size > 1) throw RPC.PERMISSION_DENIED('the request names resources of several tenants');
-  return [...tenants][0]!;
-}
-
-function collectTenants(value: unknown, into: Set<string>): void {
-  if (typeof value === 'string') {
-    if (value.startsWith('tenants/')) into.add(tenantOf(value));
-  } else if (Array.isArray(value)) {
-    for (const item of value) collectTenants(item, into);
-  } else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
-    for (const item of Object.values(value)) collectTenants(item, into);
-  }
-}
+const tenantOfCall = ({ path }: Endpoint, identity: Identity, message: unknown): string =>
+  ANONYMOUS.has(path) ? '' : checkTenant(identity, message);
 
 function decode(codec: Codec<object>, bytes: Uint8Array): object {
   try {
