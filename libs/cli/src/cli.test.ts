@@ -311,6 +311,13 @@ test('erase tells the opening once, survives a broken watch, and writes what the
   assert.equal(verified.status, 0);
   assert.equal(JSON.parse(verified.out).verified, true);
 
+  // The same two options fetch the same bytes again.
+  const fetched = [join(home, 'fetched.json'), join(home, 'fetched-key.json')] as const;
+  const got = await lethe(['certificate', 'get', 'e-1', '--certificate', fetched[0], '--key', fetched[1]]);
+  assert.equal(got.status, 0, got.err);
+  assert.deepEqual(readFileSync(fetched[0]), readFileSync(certificate));
+  assert.deepEqual(readFileSync(fetched[1]), readFileSync(key));
+
   const again = await lethe(['erase', 'p-2', ...files]);
   assert.equal(again.status, 2);
   assert.match(again.err, /LETHE-5015/u);

@@ -18,22 +18,22 @@ export function addCertificate(program: Command, cli: Cli): void {
   certificate
     .command('get <erasure>')
     .description('write the certificate of an erasure, and the key file to verify it')
-    .requiredOption('--out <file>', 'where to write the certificate; must not exist yet')
-    .option('--key-out <file>', 'where to write the key file; must not exist yet')
+    .requiredOption('--certificate <file>', 'where to write the certificate; must not exist yet')
+    .option('--key <file>', 'where to write the key file to verify it; must not exist yet')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ lethe certificate get l2k4… --out certificate.json --key-out verify-key.json\n',
+      '\nExamples:\n  $ lethe certificate get l2k4… --certificate certificate.json --key verify-key.json\n',
     )
-    .action(async (typed: string, options: { out: string; keyOut?: string }, command: Command) => {
+    .action(async (typed: string, options: { certificate: string; key?: string }, command: Command) => {
       const platform = cli.platform(command);
       const name = await fullName('erasureRequest', platform.tenant(), typed);
       const digest = await platform.withClients('auditor', (clients) =>
-        saveCertificate(clients, name, options.out, options.keyOut),
+        saveCertificate(clients, name, options.certificate, options.key),
       );
       print(cli.io, cli.globals(command).json === true, {
-        certificate: options.out,
+        certificate: options.certificate,
         digest,
-        key: options.keyOut ?? '',
+        key: options.key ?? '',
       });
     });
   certificate
