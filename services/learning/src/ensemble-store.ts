@@ -13,6 +13,18 @@ interface StoredRef extends Omit<events.ArtefactRef, 'sizeBytes'> {
   readonly sizeBytes: number;
 }
 
+/** A person who is in no shard since a version that another person's erasure made, because the vault withheld the records by then. */
+export interface LeftOut {
+  readonly alias: string;
+  readonly version: number;
+}
+
+interface Manifest {
+  readonly shards: readonly StoredRef[];
+  /** Absent where there are none. */
+  readonly leftOut?: readonly LeftOut[];
+}
+
 /** Where the shards are, in order. */
 export type ShardRefs = readonly events.ArtefactRef[];
 
@@ -34,11 +46,15 @@ export class EnsembleStore {
     return { shardKey, sliceKey };
   }
 
-  /** Stores the shards that changed and a new manifest. @param before refs of the shards so far, for those that did not */
+  /** Stores the shards that changed and a new manifest. @param before refs of the shards so far, for those that did not, and who left */
   async put(
     version: number,
     shards: readonly ShardState[],
-    before?: { readonly refs: ShardRefs; readonly changed: ReadonlySet<number> },
+    before?: {
+      readonly refs: ShardRefs;
+      readonly changed: ReadonlySet<number>;
+      readonly leftOut: readonly LeftOut[];
+    },
   ): Promise<events.ArtefactRef> {
     const refs: events.ArtefactRef[] = [];
     for (const shard of shards) {
@@ -47,14 +63,24 @@ export class EnsembleStore {
       refs.push(keep ?? (await this.#state.put(this.#tenant, keyId, encodeShard(shard))));
     }
     const stored = refs.map((ref): StoredRef => ({ ...ref, sizeBytes: Number(ref.sizeBytes) }));
-    const manifest = utf8(canonicalJson({ format: 'lethe-ensemble-v1', shards: stored }));
+    const leftOut = before?.leftOut.map(({ alias, version: since }) => ({ alias, version: since })) ?? [];
+    const named = leftOut.length > 0 ? { leftOut } : {};
+    const manifest = utf8(canonicalJson({ format: 'lethe-ensemble-v1', shards: stored, ...named }));
     return await this.#state.put(this.#tenant, `learning-${this.#run}-v${version}`, manifest);
   }
 
   async refs(manifest: events.ArtefactRef): Promise<ShardRefs> {
-    const bytes = await this.#state.get(this.#tenant, manifest);
-    const { shards } = JSON.parse(new TextDecoder().decode(bytes)) as { shards: StoredRef[] };
+    const { shards } = await this.#manifest(manifest);
     return shards.map((ref) => ({ ...ref, sizeBytes: BigInt(ref.sizeBytes) }));
+  }
+
+  async leftOut(manifest: events.ArtefactRef): Promise<readonly LeftOut[]> {
+    return (await this.#manifest(manifest)).leftOut ?? [];
+  }
+
+  async #manifest(ref: events.ArtefactRef): Promise<Manifest> {
+    const bytes = await this.#state.get(this.#tenant, ref);
+    return JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
   }
 
   async shard(ref: events.ArtefactRef): Promise<ShardState> {

@@ -188,6 +188,32 @@ test('erasures follow one another: each starts from what the one before has left
   }
 });
 
+test('a person who left with somebody else is claimed by the version that did it, also after a later one', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  await train(service, 'e', ensembleSpec());
+  const before = await modelNamed(service, 'e');
+  world.suppressed.add('person-6');
+  const { erased } = await sagaSays(world, 'person-5', COHORT);
+  assert.equal(erased.claims[0]?.details.alsoLeftOut, '1');
+  const { digest } = await modelNamed(service, 'e');
+  const other = (subject: string, id: string) => ({
+    ...startedEvent(subject, []),
+    erasure: `tenants/${TENANT}/erasureRequests/${id}`,
+  });
+  const context = new LearningContext(world.deps, {});
+  const [claim] = (await erase(context, TENANT, other('person-6', 'e2'))).claims;
+  assert.equal(claim?.claim, common.Claim.CLAIM_ERASED_EXACT);
+  assert.deepEqual([claim.digestBefore, claim.digestAfter], [before.digest, digest]);
+  assert.deepEqual([claim.details.erasedWith, claim.details.stepsRun], ['version 2', '0']);
+  assert.equal(claim.details.reason, undefined, 'it is not said to be untouched');
+  assert.equal((await modelNamed(service, 'e')).version, 2);
+  world.suppressed.add('person-8');
+  await erase(context, TENANT, other('person-8', 'e3'));
+  assert.equal((await modelNamed(service, 'e')).version, 3);
+  assert.deepEqual((await erase(context, TENANT, other('person-6', 'e2'))).claims, [claim]);
+});
+
 test('a subject that is in no model leaves it as it is, with the reason', async () => {
   const world = await makeWorld();
   const service = await startService(world);

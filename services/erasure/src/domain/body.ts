@@ -180,7 +180,9 @@ export function assembleBody({
       ...keptCodes(claims),
       ...noAudit(saga, report),
       ...unscannedStores(evidence),
-      ...untouched.map((artefact) => `${artefact}: its owner says that nothing of the person was in it.`),
+      ...untouched.map(
+        ({ artefact, reason }) => `${artefact}: it was left as it is; its owner says: ${reason}.`,
+      ),
       ...missing.map((what) => `Missing for a full certificate: ${what}.`),
     ],
     limits: LIMITS,

@@ -41,9 +41,9 @@ export function namedArtefacts(facts: Facts): readonly string[] {
 }
 
 /**
- * An owner says "exact" of bytes that did not change, and why, when nothing of the person was ever in them (the records came
- * after the artefact, for example). Such an artefact was not computed from the person: it has no place in the lineage, and the
- * certificate names it among what it does not cover.
+ * An owner says "exact" of bytes that did not change, and why, when it knew nothing of the person in them (the records came after
+ * the artefact, for example). Such an artefact has no place in the lineage; the certificate names it, in the owner's words, among
+ * what it does not cover.
  */
 const isUntouched = (claim: common.ArtefactClaim): boolean =>
   claim.claim === common.Claim.CLAIM_ERASED_EXACT &&
@@ -53,8 +53,8 @@ const isUntouched = (claim: common.ArtefactClaim): boolean =>
 export interface Lineage {
   readonly lineage: readonly string[];
   readonly claims: readonly Claim[];
-  /** Artefacts that were named and hold nothing of the person. */
-  readonly untouched: readonly string[];
+  /** Artefacts that were named and that nothing was done to, with their owners' reasons. */
+  readonly untouched: readonly { readonly artefact: string; readonly reason: string }[];
   /** Artefacts that were named and for which nobody claimed anything. */
   readonly unclaimed: readonly string[];
 }
@@ -62,13 +62,15 @@ export interface Lineage {
 /** @param residual true where bytes of the person were found: the records are then no more than contained */
 export function lineageOf(facts: Facts, residual: boolean): Lineage {
   const made = claimsOf(facts);
-  const untouched = made.filter(isUntouched).map((claim) => claim.artefact);
+  const untouched = made
+    .filter(isUntouched)
+    .map(({ artefact, details }) => ({ artefact, reason: details.reason ?? '' }));
   const claims = made.filter((claim) => !isUntouched(claim)).map((claim) => toClaim(claim, residual));
   const claimed = new Set(made.map((claim) => claim.artefact));
   return {
     lineage: claims.map((claim) => claim.artefact).sort(),
     claims,
-    untouched: [...untouched].sort(),
+    untouched: untouched.sort((a, b) => (a.artefact < b.artefact ? -1 : 1)),
     unclaimed: namedArtefacts(facts).filter((artefact) => !claimed.has(artefact)),
   };
 }

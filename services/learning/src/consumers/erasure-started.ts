@@ -5,10 +5,10 @@
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
 import { effectId, newEvent } from '@lethe/events';
 import { readRecords } from '@lethe/service';
-import { fromHex, LetheError, sleep } from '@lethe/std';
+import { assert, fromHex, LetheError, sleep } from '@lethe/std';
 import { type LearningContext, type LoadedModel, type LoadedRun, modelName, runName } from '../context.ts';
 import { isRunning } from '../domain/training-run.ts';
-import { EnsembleStore } from '../ensemble-store.ts';
+import { EnsembleStore, type LeftOut } from '../ensemble-store.ts';
 import { LEARNING } from '../errors.ts';
 import { fingerprint } from '../fingerprint.ts';
 import type { ShardState } from '../training/ensemble.ts';
@@ -129,9 +129,14 @@ async function eraseFromEnsemble(
   const before = model.version.model;
   const refs = await store.refs(model.version.state);
   const shards = await store.shards(refs);
+  const leftOut = await store.leftOut(model.version.state);
+  const earlier = leftOut.find(({ alias }) => started.subjects.includes(alias));
   const unlearned = await unlearnFrom(context, model, spec, started, { store, shards });
-  if (!unlearned)
-    return untouched(before.name, before.kind, before.digest, 'no record of the batch was trained on');
+  if (!unlearned) {
+    return earlier
+      ? erasedEarlier(model, spec, earlier)
+      : untouched(before.name, before.kind, before.digest, 'no record of the batch was trained on');
+  }
 
   const version = before.version + 1;
   const changed = new Set(unlearned.resumed.keys());
@@ -149,12 +154,19 @@ async function eraseFromEnsemble(
     claim: common.Claim.CLAIM_ERASED_EXACT,
     digestBefore: before.digest,
     digestAfter: after.digest,
-    details: detailsOf(unlearned, spec),
+    details: {
+      ...detailsOf(unlearned, spec),
+      ...(earlier ? { erasedWith: `version ${earlier.version}` } : {}),
+    },
   };
   const fact: events.ModelTrained = {
     run: runName(tenant, id),
     model: after,
-    state: await store.put(version, unlearned.shards, { refs, changed }),
+    state: await store.put(version, unlearned.shards, {
+      refs,
+      changed,
+      leftOut: [...leftOut, ...unlearned.alsoLeftOut.map((alias) => ({ alias, version }))],
+    }),
     erasure: started.erasure,
     claim,
   };
@@ -168,6 +180,37 @@ async function eraseFromEnsemble(
   const committed = now.versions.find(({ erasure }) => erasure === started.erasure);
   await destroyBefore(store, { ...model, run: { ...run, versions: now.versions } }, version);
   return committed?.claim ?? claim;
+}
+
+/**
+ * The person was in the model and left it with somebody else, whose erasure found the records withheld: the claim is about that
+ * version. It names the version and not the other erasure, so that one certificate says nothing of another person.
+ */
+function erasedEarlier(
+  { run, version: current }: LoadedModel,
+  spec: learning.ShardedEnsembleSpec,
+  { version }: LeftOut,
+): common.ArtefactClaim {
+  const made = run.versions.find(({ model }) => model.version === version)?.claim;
+  assert(made, 'a version that left somebody out was made by an erasure');
+  return {
+    ...claimOf(made.artefact, made.kind, made.method),
+    claim: common.Claim.CLAIM_ERASED_EXACT,
+    digestBefore: made.digestBefore,
+    digestAfter: made.digestAfter,
+    details: {
+      erasedWith: `version ${version}`,
+      stepsSubjects: '0',
+      stepsCohort: '0',
+      stepsRun: '0',
+      subjectsInModel: '0',
+      cohortInModel: '0',
+      alsoLeftOut: '0',
+      shardCount: String(spec.shardCount),
+      sliceCount: String(spec.sliceCount),
+      platformFingerprint: current.model.platformFingerprint,
+    },
+  };
 }
 
 async function unlearnFrom(
@@ -208,7 +251,7 @@ function detailsOf(unlearned: Unlearned, spec: learning.ShardedEnsembleSpec): Re
     subjectsApart: String(unlearned.apart),
     subjectsInModel: String(unlearned.subjectsInModel),
     cohortInModel: String(unlearned.cohortInModel),
-    alsoLeftOut: String(unlearned.alsoLeftOut),
+    alsoLeftOut: String(unlearned.alsoLeftOut.length),
     shardCount: String(spec.shardCount),
     sliceCount: String(spec.sliceCount),
     shardsAffected: String(resumed.length),

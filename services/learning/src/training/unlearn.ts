@@ -42,8 +42,8 @@ export interface Unlearned {
   readonly shards: readonly ShardState[];
   readonly subjectsInModel: number;
   readonly cohortInModel: number;
-  /** Others whose records the vault does not give out any more, because an erasure of their own is under way. */
-  readonly alsoLeftOut: number;
+  /** Aliases of others whose records the vault does not give out any more, because an erasure of their own is under way. */
+  readonly alsoLeftOut: readonly string[];
   /** True: the person was unlearned first and alone. False: together with the others, whose records were not readable. */
   readonly apart: boolean;
   /** Optimizer steps that the person's erasure takes on its own. */
@@ -93,7 +93,7 @@ export async function unlearn(work: Unlearning): Promise<Unlearned | undefined> 
     shards: now,
     subjectsInModel: subjects.length,
     cohortInModel: cohort.length,
-    alsoLeftOut: alsoLeftOut.length,
+    alsoLeftOut,
     apart,
     stepsSubjects: first.optimizerSteps,
     stepsCohort: second.optimizerSteps,
