@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { type Lethe, lethe } from '@lethe/client';
 import { erasure, resourceName } from '@lethe/contracts';
 import { STREAMS, tail } from '@lethe/events';
@@ -24,6 +24,7 @@ import {
   type Running,
   startPlatform,
   TENANT,
+  temporaryDirectory,
   tokenOf,
   withDirectory,
 } from './support-small/platform.ts';
@@ -328,87 +329,102 @@ for (const gap of [2_000, 5_000]) {
   });
 }
 
-/** Mounts a file system of its own, or says why it cannot. */
-function mounted(directory: string, size: string): string | undefined {
+const mount = (directory: string, size: string) =>
+  spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], { encoding: 'utf8' });
+
+/** Why no file system can be mounted here; undefined where one can. */
+function mountingRefused(): string | undefined {
   if (process.platform !== 'linux') return 'not Linux';
   if (process.getuid?.() !== 0) return 'not root';
-  const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], {
-    encoding: 'utf8',
-  });
-  return status === 0 ? undefined : `mount: ${stderr?.trim() ?? 'not there'}`;
+  const directory = temporaryDirectory();
+  const { status, stderr } = mount(directory, '1m');
+  if (status !== 0) return `mount: ${stderr?.trim() ?? 'not there'}`;
+  spawnSync('umount', [directory]);
+  return undefined;
 }
 
-test('a file system that is really full: refused with a code, nothing lost, the rest once there is room', async (t) => {
-  await withDirectory(async (directory) => {
-    const store = join(directory, 'nats');
-    mkdirSync(store);
-    const reason = mounted(store, '24m');
-    if (reason !== undefined) {
-      t.skip(`no file system can be mounted here (${reason})`);
-      return;
-    }
-    const limits = {
-      LETHE_RECORDS_MAX_BYTES: String(8 * MiB),
-      LETHE_ARTEFACTS_MAX_BYTES: String(4 * MiB),
-      LETHE_EVENTS_MAX_BYTES: String(4 * MiB),
-      LETHE_DEAD_LETTERS_MAX_BYTES: String(MiB),
-    };
-    const ballast = join(store, 'ballast');
-    try {
-      const stored = await restarted(
-        directory,
-        async (running) => {
-          await createDataset(running);
-          assert.equal(
-            (await ingest(running.client, dataset, READINGS.slice(0, 100).map(sent))).stored,
-            100n,
-          );
-          // Something else takes the disk, but for what the server needs for itself …
-          const { bavail, bsize } = statfsSync(store);
-          writeFileSync(ballast, new Uint8Array(bavail * bsize - MiB));
-          const rows = Array.from({ length: 10 }, (_, copy) =>
-            READINGS.slice(100).map((reading) => ({
-              ...sent(reading),
-              recordId: `${reading.recordId}-${copy}`,
-            })),
-          ).flat();
-          const error = await refused(ingest(running.client, dataset, rows), 'LETHE-2002');
-          assert.match(error.message, /the disk is full/);
-          // … and then to the last page: what is there can be read, nothing more is taken, nothing hangs.
-          const last = statfsSync(store);
-          appendFileSync(ballast, new Uint8Array(last.bavail * last.bsize));
-          assert.equal(statfsSync(store).bavail, 0);
-          assert.equal(Number(await countOf(running)), 100 + Number(error.details.stored));
-          const { details } = await refused(ingest(running.client, dataset, rows.slice(-10)), 'LETHE-2002');
-          assert.equal(details.stored, '0');
-          t.diagnostic(`${error.message} ${JSON.stringify(error.details)}`);
-          return Number(error.details.stored);
-        },
-        limits,
-      );
-      rmSync(ballast);
-      await restarted(
-        directory,
-        async (running) => {
-          const present = Number(await countOf(running));
-          assert.ok(present >= 100 + stored, `${present} present, ${100 + stored} acknowledged`);
-          const all = await ingest(running.client, dataset, READINGS.map(sent));
-          assert.equal(all.duplicates >= 100n, true, 'what was there first is still there');
-          const root = await running.client.vault.commitDatasetRoot({ dataset, requestId: 'r' });
-          const seen: string[] = [];
-          for await (const { recordId } of running.operator.vault.readRecords({ root: root.name }))
-            seen.push(recordId);
-          assert.equal(new Set(seen).size, seen.length, 'each once');
-          for (const { recordId } of READINGS) assert.ok(seen.includes(recordId));
-        },
-        limits,
-      );
-    } finally {
-      rmSync(ballast, { force: true });
-      spawnSync('umount', [store]);
-    }
-  });
-});
+/** Registers a test only where the machine allows it, and prints why not elsewhere. */
+function testUnless(reason: string | undefined, name: string, body: (t: TestContext) => Promise<void>): void {
+  if (reason === undefined) test(name, body);
+  else console.log(`${name}: skipped, ${reason}`);
+}
+
+testUnless(
+  mountingRefused(),
+  'a file system that is really full: refused with a code, nothing lost, the rest once there is room',
+  async (t) => {
+    await withDirectory(async (directory) => {
+      const store = join(directory, 'nats');
+      mkdirSync(store);
+      assert.equal(mount(store, '24m').status, 0);
+      const limits = {
+        LETHE_RECORDS_MAX_BYTES: String(8 * MiB),
+        LETHE_ARTEFACTS_MAX_BYTES: String(4 * MiB),
+        LETHE_EVENTS_MAX_BYTES: String(4 * MiB),
+        LETHE_DEAD_LETTERS_MAX_BYTES: String(MiB),
+      };
+      const ballast = join(store, 'ballast');
+      try {
+        const stored = await restarted(
+          directory,
+          async (running) => {
+            await createDataset(running);
+            assert.equal(
+              (await ingest(running.client, dataset, READINGS.slice(0, 100).map(sent))).stored,
+              100n,
+            );
+            // Something else takes the disk, but for what the server needs for itself …
+            const { bavail, bsize } = statfsSync(store);
+            writeFileSync(ballast, new Uint8Array(bavail * bsize - MiB));
+            const rows = Array.from({ length: 10 }, (_, copy) =>
+              READINGS.slice(100).map((reading) => ({
+                ...sent(reading),
+                recordId: `${reading.recordId}-${copy}`,
+              })),
+            ).flat();
+            const error = await refused(ingest(running.client, dataset, rows), 'LETHE-2002');
+            assert.match(error.message, /the disk is full/);
+            // … and then to the last page: what is there can be read, nothing more is taken, nothing hangs.
+            const last = statfsSync(store);
+            appendFileSync(ballast, new Uint8Array(last.bavail * last.bsize));
+            assert.equal(statfsSync(store).bavail, 0);
+            assert.equal(Number(await countOf(running)), 100 + Number(error.details.stored));
+            const { details } = await refused(ingest(running.client, dataset, rows.slice(-10)), 'LETHE-2002');
+            assert.equal(details.stored, '0');
+            t.diagnostic(`${error.message} ${JSON.stringify(error.details)}`);
+            return Number(error.details.stored);
+          },
+          limits,
+        );
+        rmSync(ballast);
+        await restarted(
+          directory,
+          async (running) => {
+            const present = Number(await countOf(running));
+            assert.ok(present >= 100 + stored, `${present} present, ${100 + stored} acknowledged`);
+            const all = await ingest(running.client, dataset, READINGS.map(sent));
+            assert.equal(all.duplicates >= 100n, true, 'what was there first is still there');
+            const root = await running.client.vault.commitDatasetRoot({ dataset, requestId: 'r' });
+            const seen: string[] = [];
+            for await (const { recordId } of running.operator.vault.readRecords({ root: root.name }))
+              seen.push(recordId);
+            assert.equal(new Set(seen).size, seen.length, 'each once');
+            for (const { recordId } of READINGS) assert.ok(seen.includes(recordId));
+          },
+          limits,
+        );
+      } finally {
+        rmSync(ballast, { force: true });
+        spawnSync('umount', [store]);
+      }
+    });
+  },
+);
+
+const opensslMissing =
+  spawnSync('openssl', ['version']).status === 0
+    ? undefined
+    : 'no openssl command to issue certificates with';
 
 /** Certificates made with the openssl command: Node has no X.509 issuing of its own. */
 function authority(directory: string) {
@@ -455,71 +471,71 @@ function authority(directory: string) {
   };
 }
 
-test('with TLS: SPIFFE identities, the role table and tenants apply; without a certificate nobody gets in', async (t) => {
-  if (spawnSync('openssl', ['version']).status !== 0) {
-    t.skip('no openssl command to issue certificates with');
-    return;
-  }
-  await withDirectory(async (directory) => {
-    const ca = authority(directory);
-    const spiffe = (tenant: string, role: string) =>
-      `URI:spiffe://lethe/tenants/${tenant}/roles/${role}/test`;
-    ca.issue('server', `IP:127.0.0.1,DNS:localhost,${spiffe('*', 'platform')}`);
-    ca.issue('client', spiffe(TENANT, 'client'));
-    ca.issue('auditor', spiffe(TENANT, 'auditor'));
-    ca.issue('foreign', spiffe('globex', 'client'));
-    ca.issue('nobody', 'URI:spiffe://elsewhere/client');
-    chmodSync(ca.file('ca.pem'), 0o600);
-    const more = {
-      LETHE_TLS_CERT: ca.file('server.pem'),
-      LETHE_TLS_KEY: ca.file('server.key'),
-      LETHE_TLS_CLIENT_CA: ca.file('ca.pem'),
-    };
-    const running = await startPlatform(join(directory, 'data'), more);
-    try {
-      const read = (name: string) => readFileSync(ca.file(name));
-      const as = (name: string) =>
-        lethe({
-          address: running.host.address,
-          tls: { authority: read('ca.pem'), key: read(`${name}.key`), certificate: read(`${name}.pem`) },
+testUnless(
+  opensslMissing,
+  'with TLS: SPIFFE identities, the role table and tenants apply; without a certificate nobody gets in',
+  async () => {
+    await withDirectory(async (directory) => {
+      const ca = authority(directory);
+      const spiffe = (tenant: string, role: string) =>
+        `URI:spiffe://lethe/tenants/${tenant}/roles/${role}/test`;
+      ca.issue('server', `IP:127.0.0.1,DNS:localhost,${spiffe('*', 'platform')}`);
+      ca.issue('client', spiffe(TENANT, 'client'));
+      ca.issue('auditor', spiffe(TENANT, 'auditor'));
+      ca.issue('foreign', spiffe('globex', 'client'));
+      ca.issue('nobody', 'URI:spiffe://elsewhere/client');
+      chmodSync(ca.file('ca.pem'), 0o600);
+      const more = {
+        LETHE_TLS_CERT: ca.file('server.pem'),
+        LETHE_TLS_KEY: ca.file('server.key'),
+        LETHE_TLS_CLIENT_CA: ca.file('ca.pem'),
+      };
+      const running = await startPlatform(join(directory, 'data'), more);
+      try {
+        const read = (name: string) => readFileSync(ca.file(name));
+        const as = (name: string) =>
+          lethe({
+            address: running.host.address,
+            tls: { authority: read('ca.pem'), key: read(`${name}.key`), certificate: read(`${name}.pem`) },
+          });
+        const create = (to: Lethe) =>
+          to.vault.createDataset({ parent, datasetId: 'sensors', spec: SPEC_BYTES, requestId: 'c' });
+        const [client, auditor, foreign, nobody] = ['client', 'auditor', 'foreign', 'nobody'].map(as) as [
+          Lethe,
+          Lethe,
+          Lethe,
+          Lethe,
+        ];
+        await create(client);
+        assert.equal((await ingest(client, dataset, READINGS.map(sent))).stored, 400n);
+        // Services reach one another the same way: a root is logged, a function learned, a person erased.
+        const { name: root } = await client.vault.commitDatasetRoot({ dataset, requestId: 'r' });
+        await client.hashing.createHashFunction({
+          parent,
+          functionId: 'sensors',
+          spec: { root, ...HASH_OPTIONS },
+          requestId: '',
         });
-      const create = (to: Lethe) =>
-        to.vault.createDataset({ parent, datasetId: 'sensors', spec: SPEC_BYTES, requestId: 'c' });
-      const [client, auditor, foreign, nobody] = ['client', 'auditor', 'foreign', 'nobody'].map(as) as [
-        Lethe,
-        Lethe,
-        Lethe,
-        Lethe,
-      ];
-      await create(client);
-      assert.equal((await ingest(client, dataset, READINGS.map(sent))).stored, 400n);
-      // Services reach one another the same way: a root is logged, a function learned, a person erased.
-      const { name: root } = await client.vault.commitDatasetRoot({ dataset, requestId: 'r' });
-      await client.hashing.createHashFunction({
-        parent,
-        functionId: 'sensors',
-        spec: { root, ...HASH_OPTIONS },
-        requestId: '',
-      });
-      await servedFunction(client, fn, 1);
-      const { erasureRequest } = await auditor.erasure.createErasureRequest({
-        parent,
-        subjectId: READINGS[0]!.subjectId,
-        requestId: 'forget-me',
-        policy: 'gdpr-art-17',
-      });
-      await certified(auditor, erasureRequest!.name);
-      await refused(create(auditor), 'LETHE-2102');
-      await refused(create(foreign), 'LETHE-2102');
-      await refused(create(nobody), 'LETHE-2101');
-      const plain = asRole(running.host.address, running.directory, 'client');
-      await assert.rejects(
-        create(plain),
-        (error) => error instanceof LetheError && error.status === 'UNAVAILABLE',
-      );
-      for (const connection of [client, auditor, foreign, nobody, plain]) connection.close();
-    } finally {
-      await running.close();
-    }
-  });
-});
+        await servedFunction(client, fn, 1);
+        const { erasureRequest } = await auditor.erasure.createErasureRequest({
+          parent,
+          subjectId: READINGS[0]!.subjectId,
+          requestId: 'forget-me',
+          policy: 'gdpr-art-17',
+        });
+        await certified(auditor, erasureRequest!.name);
+        await refused(create(auditor), 'LETHE-2102');
+        await refused(create(foreign), 'LETHE-2102');
+        await refused(create(nobody), 'LETHE-2101');
+        const plain = asRole(running.host.address, running.directory, 'client');
+        await assert.rejects(
+          create(plain),
+          (error) => error instanceof LetheError && error.status === 'UNAVAILABLE',
+        );
+        for (const connection of [client, auditor, foreign, nobody, plain]) connection.close();
+      } finally {
+        await running.close();
+      }
+    });
+  },
+);

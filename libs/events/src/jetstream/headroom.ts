@@ -27,8 +27,10 @@ interface Account {
   lookedMs: number;
   /** Bytes of messages that are on their way. */
   unsettled: number;
-  looking: Promise<boolean> | undefined;
-  /** Taken since the look that is under way has begun. */
+  looking: Promise<void> | undefined;
+  /** Nothing was on its way at the last look, and nothing has been taken since. */
+  isExact: boolean;
+  /** Taken since the last look has begun. */
   since: number;
 }
 
@@ -58,14 +60,16 @@ export class Headroom {
     const freshMs = account.free > SCARCE_BYTES ? FRESH_MS.ample : FRESH_MS.scarce;
     if (performance.now() - account.lookedMs > freshMs) await this.#refresh(stream, account);
     while (account.free < bytes) {
-      const isExact = await this.#refresh(stream, account);
-      if (isExact && account.free < bytes) {
+      await this.#refresh(stream, account);
+      // Where anything was on its way the account is too low: once that has settled, the next look says.
+      if (account.isExact && account.free < bytes) {
         const why = account.isDisk ? 'the disk is full' : 'its limit is reached';
         throw EVENTS.STREAM_FULL(`${stream} has no room for ${bytes} bytes: ${why}`, {
           details: { stream, limit: account.maxBytes, disk: account.isDisk },
         });
       }
     }
+    account.isExact = false;
     account.free -= bytes;
     account.since += bytes;
     account.unsettled += bytes;
@@ -83,6 +87,7 @@ export class Headroom {
         isDisk: false,
         lookedMs: Number.NEGATIVE_INFINITY,
         unsettled: 0,
+        isExact: false,
         looking: undefined,
         since: 0,
       };
@@ -93,9 +98,9 @@ export class Headroom {
 
   /**
    * One look at a time. What is on its way meanwhile may or may not be counted by the server: it is counted here, so that the room
-   * that is found may be too small. @returns true where nothing was on its way, and it is exact
+   * that is found may be too small.
    */
-  async #refresh(stream: string, account: Account): Promise<boolean> {
+  async #refresh(stream: string, account: Account): Promise<void> {
     account.looking ??= (async () => {
       const onTheWay = account.unsettled;
       account.since = 0;
@@ -107,14 +112,14 @@ export class Headroom {
             Math.min(DISK_RESERVE_FACTOR * RESERVE_BYTES_MAX, Math.floor(disk.total * RESERVE_SHARE))
           : Number.POSITIVE_INFINITY;
         account.free = Math.min(maxBytes - bytes - reserveOf(maxBytes), diskFree) - onTheWay - account.since;
+        account.isExact = onTheWay + account.since === 0;
         account.isDisk = diskFree < maxBytes - bytes - reserveOf(maxBytes);
         account.maxBytes = maxBytes;
         account.lookedMs = performance.now();
-        return onTheWay + account.since === 0;
       } finally {
         account.looking = undefined;
       }
     })();
-    return await account.looking;
+    await account.looking;
   }
 }
