@@ -123,6 +123,7 @@ const request = (subjectId: string, requestId: string) => ({
   parent: PARENT,
   subjectId,
   requestId,
+  opening: new Uint8Array(0),
   policy: 'gdpr-art-17',
 });
 
@@ -222,6 +223,20 @@ class Others {
       }),
     ]);
     if (story.party) await this.#partyErases(claim);
+    const nothing = {
+      erasure: this.#name,
+      claims: [],
+      needles: undefined,
+      attestations: [],
+    };
+    await this.#store(hashPart).propose(TENANT, this.#id, () => [
+      newEvent(EVENT.hashErased, { ...nothing, owner: 'hash' }, 'h-erased'),
+    ]);
+    if (!story.party) {
+      await this.#store(federationPart).propose(TENANT, this.#id, () => [
+        newEvent(EVENT.federationErased, { ...nothing, owner: 'federation' }, 'f-erased'),
+      ]);
+    }
   }
 
   async #partyErases(like: common.ArtefactClaim): Promise<void> {
@@ -415,7 +430,7 @@ test('the whole story ends in a certificate that verifies with the published key
   const world = await openWorld(t);
   const { created, resource } = await tell(world, { audit: 'scored', party: true }, 5);
   assert.equal(resource.auditVerdict, 'PASS');
-  assert.deepEqual(resource.progress, { done: 10n, total: 10n, phase: 'ended' });
+  assert.deepEqual(resource.progress, { done: 11n, total: 11n, phase: 'ended' });
   const { content, digest } = await world.call<erasure.Certificate>('getCertificate', {
     name: resource.name,
   });
@@ -567,7 +582,8 @@ test('a late owner does not hold up the keys, and is waited for before the certi
   await others.contain(story);
   const isConfirmed = async () =>
     (await world.call<Resource>('getErasureRequest', { name })).conditions.some(
-      ({ type, message }) => type === 'OwnersConfirmed' && message === 'In time without learning.',
+      ({ type, message }) =>
+        type === 'OwnersConfirmed' && message === 'In time without hash, learning, federation.',
     );
   for (let look = 0; !(await isConfirmed()) && look < 400; look++) await sleep(10);
   assert.ok(await isConfirmed());
@@ -594,6 +610,17 @@ test('what a request gets: malformed, unknown, repeated, taken', async (t) => {
   assert.equal(repeated.erasureRequest?.name, first.erasureRequest?.name);
   assert.equal(repeated.opening.length, 0);
   await assert.rejects(create('person-2', 'r1'), /LETHE-4503/);
+  const own = { ...request('person-3', 'r3'), policy: 'gdpr-art-17', opening: new Uint8Array(32).fill(7) };
+  const chosen = await world.call<erasure.CreateErasureRequestResponse>('createErasureRequest', own);
+  assert.deepEqual(
+    chosen.opening,
+    own.opening,
+    'a caller that brings the secret cannot lose it with an answer',
+  );
+  await assert.rejects(
+    world.call('createErasureRequest', { ...own, requestId: 'r4', opening: new Uint8Array(31) }),
+    /LETHE-4504.*opening/,
+  );
   await assert.rejects(create('person-1', 'r2'), (error: unknown) => {
     assert.ok(error instanceof LetheError);
     assert.equal(error.status, 'ALREADY_EXISTS');

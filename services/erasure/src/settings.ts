@@ -13,6 +13,6 @@ export interface ErasureSettings extends Partial<Deadlines> {
 export const DEFAULT_DEADLINES: Deadlines = {
   containMs: 60_000,
   confirmMs: 60_000,
-  eraseMs: 600_000,
+  eraseMs: 72 * 3_600_000,
   auditMs: 600_000,
 };

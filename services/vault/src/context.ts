@@ -20,6 +20,8 @@ export interface VaultContext extends Pick<ServiceDeps, 'bus' | 'clock' | 'rando
   readonly suppression: ContainedAliases;
   readonly artefacts: SealedArtefacts;
   readonly erasures: AggregateStore<VaultErasure, (typeof vaultErasure.events)[number]>;
+  /** Batches that are being stored now: containment waits for them. */
+  readonly ingesting: Set<Promise<void>>;
   readonly scanRoots: readonly ScanRoot[];
   /** Stores that hold our bytes where this process cannot look, with the reason: they are named in the evidence. */
   readonly unscanned: readonly { readonly name: string; readonly reason: string }[];

@@ -1,6 +1,6 @@
 /** The vault: records, keys, dataset roots, suppression. See README.md for what it takes, gives and keeps. */
 import { EVENT, parseName, resourceName, SAGA_EVENTS, vault } from '@lethe/contracts';
-import { AggregateStore, effectId, on, type Subscription, subscribe } from '@lethe/events';
+import { AggregateStore, type EventHandler, effectId, on, type Subscription, subscribe } from '@lethe/events';
 import { bind } from '@lethe/rpc';
 import { ContainedAliases, SealedArtefacts, type Service, type ServiceDeps } from '@lethe/service';
 import { openKeyStore } from '@lethe/store';
@@ -38,11 +38,12 @@ export function createVault(deps: ServiceDeps, settings: VaultSettings): Service
     suppression: new ContainedAliases(),
     artefacts: new SealedArtefacts(deps),
     erasures: new AggregateStore(vaultErasure, { bus: deps.bus, source: 'vault', clock: deps.clock }),
+    ingesting: new Set(),
     scanRoots: settings.scanRoots,
     unscanned: settings.unscanned,
   };
   const { datasets } = context;
-  let subscription: Subscription | undefined;
+  const subscriptions: Subscription[] = [];
   const binding = bind(vault.VaultServiceDefinition, {
     createDataset: (request) => createDataset(context, request),
     getDataset: async ({ name }) => {
@@ -72,20 +73,29 @@ export function createVault(deps: ServiceDeps, settings: VaultSettings): Service
     bindings: [binding],
     async start() {
       await context.suppression.load(deps.bus, 'owners-confirmed');
-      subscription = await subscribe({
-        bus: deps.bus,
-        consumer: 'vault-erasure-part',
-        aggregates: ['erasure'],
-        handlers: [
+      // Two consumers: a scan of gigabytes for one erasure must not keep another person's containment waiting.
+      const consume = (consumer: string, ...handlers: EventHandler[]) =>
+        subscribe({
+          bus: deps.bus,
+          consumer,
+          aggregates: ['erasure'],
+          handlers,
+          ignores: SAGA_EVENTS,
+          logger: deps.logger,
+        });
+      subscriptions.push(
+        await consume(
+          'vault-contain',
           on(EVENT.erasureRequested, (event) => onErasureRequested(context, event)),
+        ),
+        await consume(
+          'vault-destroy',
           on(EVENT.erasureOwnersConfirmed, (event) => onOwnersConfirmed(context, event)),
-        ],
-        ignores: SAGA_EVENTS,
-        logger: deps.logger,
-      });
+        ),
+      );
     },
     async close() {
-      await subscription?.stop();
+      await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       keys.close();
     },
   };

@@ -3,7 +3,14 @@
  * message is the fact of the ingestion; what this class holds in memory is an index over the messages' headers, rebuilt from
  * the stream, and nothing in it needs a key.
  */
-import { type Bus, datasetRecords, recordSubject, STREAMS, type StoredMessage } from '@lethe/events';
+import {
+  type Appended,
+  type Bus,
+  datasetRecords,
+  recordSubject,
+  STREAMS,
+  type StoredMessage,
+} from '@lethe/events';
 import { SortedTree } from '@lethe/merkle';
 import { fromHex, hex } from '@lethe/std';
 
@@ -31,6 +38,8 @@ interface DatasetIndex {
   readonly byKey: Map<string, IndexedRecord>;
   /** Number of records by alias. */
   readonly counts: Map<string, number>;
+  /** Alias by position of messages whose record id was taken before them: no records, but bytes of somebody. */
+  readonly shadowed: Map<number, string>;
 }
 
 export class RecordLog {
@@ -50,34 +59,48 @@ export class RecordLog {
     return (await this.#refresh(tenant, dataset)).counts.get(alias) ?? 0;
   }
 
+  /** Positions of messages that never became records, by what a crash left between two streams that used one record id. */
+  async shadowed(tenant: string, dataset: string, aliases: ReadonlySet<string>): Promise<number[]> {
+    const { shadowed } = await this.#refresh(tenant, dataset);
+    return [...shadowed].filter(([, alias]) => aliases.has(alias)).map(([position]) => position);
+  }
+
   async #refresh(tenant: string, dataset: string): Promise<DatasetIndex> {
     const name = `${tenant}/${dataset}`;
     let index = this.#indexes.get(name);
     if (!index) {
-      index = { readTo: 0, byKey: new Map(), counts: new Map() };
+      index = { readTo: 0, byKey: new Map(), counts: new Map(), shadowed: new Map() };
       this.#indexes.set(name, index);
     }
     for await (const message of this.#bus.read(STREAMS.records, datasetRecords(tenant, dataset), {
       fromSequence: index.readTo + 1,
     })) {
       const record = indexed(message);
-      if (record && !index.byKey.has(record.recordKey)) {
+      const first = record && index.byKey.get(record.recordKey);
+      if (record && !first) {
         index.byKey.set(record.recordKey, record);
         index.counts.set(record.alias, (index.counts.get(record.alias) ?? 0) + 1);
+      } else if (record && first && first.position !== record.position) {
+        index.shadowed.set(record.position, record.alias);
       }
       index.readTo = Math.max(index.readTo, message.sequence);
     }
     return index;
   }
 
-  /** Appends in order; at a refusal (a full stream) what was stored before it stays. */
-  async append(tenant: string, dataset: string, records: readonly SealedRecord[]): Promise<void> {
-    await this.#bus.appendMany(
+  /** Appends in order; at a refusal (a full stream) what was stored before it stays. @returns one answer per record */
+  async append(
+    tenant: string,
+    dataset: string,
+    records: readonly SealedRecord[],
+  ): Promise<readonly Appended[]> {
+    return await this.#bus.appendMany(
       STREAMS.records,
       records.map((record) => ({
         subject: recordSubject(tenant, dataset, record.alias),
         message: {
-          id: `${tenant}:${hex(record.recordKey)}`,
+          // With the leaf: the broker may drop a repetition, never another person's record under the same id.
+          id: `${tenant}:${hex(record.recordKey)}:${hex(record.leaf)}`,
           headers: { [HEADER.recordKey]: hex(record.recordKey), [HEADER.leaf]: hex(record.leaf) },
           data: record.sealed,
         },
@@ -106,6 +129,7 @@ export class RecordLog {
     for (const position of positions) await this.#bus.deleteMessageSecurely(STREAMS.records, position);
     const gone = new Set(positions);
     for (const index of this.#indexes.values()) {
+      for (const position of gone) index.shadowed.delete(position);
       for (const [key, { position, alias }] of index.byKey) {
         if (!gone.has(position)) continue;
         index.byKey.delete(key);

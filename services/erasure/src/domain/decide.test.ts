@@ -46,6 +46,7 @@ const OWNERS_ERASED: Facts = {
     ...ALL_CONTAINED.owners,
     hash: { ...ALL_CONTAINED.owners.hash, erased: erased('hash') },
     learning: { ...ALL_CONTAINED.owners.learning, erased: erased('learning') },
+    federation: { ...ALL_CONTAINED.owners.federation, erased: erased('federation') },
   },
 };
 
@@ -127,14 +128,19 @@ test('nothing starts before all five have contained, and the missing ones are na
   );
 });
 
-test('the batch names subject, cohort, concerned owners and a seed that follows from the log', () => {
+test('the batch names subject, cohort, every owner, every dataset and a seed that follows from the log', () => {
   const { started } = startedSaga();
   assert.deepEqual(started?.data.subjects, ['alias']);
   assert.deepEqual(started?.data.cohort, ['c1', 'c2']);
   assert.deepEqual(
     started?.data.owners,
-    ['hash', 'learning'],
-    'the federation has no artefact in the lineage',
+    ['hash', 'learning', 'federation'],
+    'also one that had nothing when it contained: it may have been learning then',
+  );
+  assert.deepEqual(
+    started?.data.datasets,
+    ['d', 'tenants/acme/datasets/d'],
+    'those of the request and those that the vault found when it contained',
   );
   assert.equal(started?.data.seed, retrainingSeed('ab'.repeat(32), 'e1'));
   assert.notEqual(started?.data.seed, retrainingSeed('ac'.repeat(32), 'e1'));

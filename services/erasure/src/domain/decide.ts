@@ -7,8 +7,8 @@ import { type EventDefinition, effectId, type NewEvent, type NewEventOf, newEven
 import { assert, hex, sha256 } from '@lethe/std';
 import { ERASURE } from '../errors.ts';
 import type { erasureAggregate, Saga } from './erasure.ts';
+import { OWNERS } from './facts.ts';
 import {
-  concernedOwners,
   firstObstacle,
   MAY_CALL_ERASED,
   MAY_CERTIFY,
@@ -169,10 +169,11 @@ function start({ saga, facts, requestRoot }: Situation, deadlineMs: number): Dec
     subjects: [data.subjectAlias],
     cohort: facts.auditPart.contained?.data.cohort ?? [],
     seed: retrainingSeed(requestRoot, idOf(data.erasure)),
-    owners: [...concernedOwners(facts)],
+    // All of them: one that had nothing of the person when it contained may have learned from a record that was being read then.
+    owners: [...OWNERS],
     audit: facts.auditPart.contained?.data.audit ?? '',
     deadline: new Date(deadlineMs),
-    datasets: data.datasets,
+    datasets: [...new Set([...data.datasets, ...(facts.vault.contained?.data.artefacts ?? [])])].sort(),
   };
   return commit(emit(saga, EVENT.erasureStarted, started));
 }

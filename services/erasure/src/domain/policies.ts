@@ -3,7 +3,7 @@
  * that finds something decides. Deadlines are not in here but in `decide.ts`.
  */
 import type { Saga } from './erasure.ts';
-import { CONTAINERS, type Container, type Facts, OWNERS, type OwnerName } from './facts.ts';
+import { CONTAINERS, type Container, type Facts, OWNERS } from './facts.ts';
 
 /** Everything that a decision depends on. */
 export interface Situation {
@@ -42,10 +42,6 @@ export function hasContained(facts: Facts, container: Container): boolean {
   if (container === 'audit') return facts.auditPart.contained !== undefined;
   return facts.owners[container].contained !== undefined;
 }
-
-/** Owners with artefacts in the lineage: those that have something to erase. */
-export const concernedOwners = (facts: Facts): readonly OwnerName[] =>
-  OWNERS.filter((owner) => (facts.owners[owner].contained?.data.artefacts.length ?? 0) > 0);
 
 const everyoneHasContained: Policy = ({ facts }) =>
   unless(

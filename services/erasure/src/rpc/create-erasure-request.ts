@@ -11,6 +11,7 @@ const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** A word of a policy, never a sentence in which a name could stand. */
 const POLICY = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 const SUBJECT_ID_BYTES_MAX = 1_024;
+const OPENING_BYTES = 32;
 
 /** A repeated call finds the request that the first one made. */
 export const erasureId = (tenant: string, requestId: string): string =>
@@ -62,7 +63,7 @@ async function create(
       details: { erasureRequest: other },
     });
   }
-  const opening = deps.random.bytes(32);
+  const opening = request.opening.length > 0 ? request.opening : deps.random.bytes(OPENING_BYTES);
   const commitment = subjectCommitment(opening, alias, name);
   const { state } = await gatherer.sagas.propose(tenant, id, (saga) =>
     saga.requested
@@ -95,6 +96,9 @@ function checkRequest(request: erasure.CreateErasureRequestRequest): void {
   }
   if (!POLICY.test(request.policy)) {
     throw refuse('policy', 'must be 1 to 63 lower-case letters, digits, dots or hyphens');
+  }
+  if (request.opening.length !== 0 && request.opening.length !== OPENING_BYTES) {
+    throw refuse('opening', `must be empty or have ${OPENING_BYTES} bytes`);
   }
   const bytes = Buffer.byteLength(request.subjectId);
   if (bytes === 0 || bytes > SUBJECT_ID_BYTES_MAX) {

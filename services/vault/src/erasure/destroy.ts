@@ -60,7 +60,8 @@ export async function destroy(
 async function recommit(context: VaultContext, tenant: string, planned: PlannedDataset, eventId: string) {
   const [, id] = parseName('dataset', planned.name);
   const after = await context.datasets.commit(tenant, id!, `${eventId}:root-after:${id}`, `after ${eventId}`);
-  const tree = treeOf((await context.records.index(tenant, id!)).values());
+  const present = (await context.records.index(tenant, id!)).values();
+  const tree = treeOf(present.filter(({ position }) => position <= after.lastPosition));
   const member = (side: { value: Uint8Array; index: number; proof: readonly Uint8Array[] } | null) =>
     side && { value: hex(side.value), index: side.index, proof: side.proof.map(hex) };
   const evidence = {

@@ -7,7 +7,7 @@ import { resourceName } from '@lethe/contracts';
 import { canonicalJson, fromHex, hex, utf8 } from '@lethe/std';
 import { piecesOf } from '@lethe/store';
 import type { VaultContext } from '../context.ts';
-import { type IndexedRecord, treeOf } from '../record-log.ts';
+import { treeOf } from '../record-log.ts';
 
 export interface PlannedNeedle {
   readonly kind: string;
@@ -50,22 +50,27 @@ export async function makePlan(
   eventId: string,
 ): Promise<ErasurePlan> {
   const subjects = new Set(batch.subjects);
-  const cohort = new Set(batch.cohort);
+  const all = new Set([...batch.subjects, ...batch.cohort]);
   const datasets: PlannedDataset[] = [];
   const positions: number[] = [];
   const needles: PlannedNeedle[] = [];
   for (const id of await context.datasets.list(tenant)) {
     const name = resourceName('dataset', tenant, id);
-    const present = (await context.records.index(tenant, id)).values().toArray();
-    const leaving = present.filter(({ alias }) => subjects.has(alias) || cohort.has(alias));
-    if (leaving.length === 0 && !batch.datasets.includes(name)) continue;
+    const holds = (await context.records.index(tenant, id)).values().some(({ alias }) => all.has(alias));
+    if (!holds && !batch.datasets.includes(name)) continue;
     const before = await context.datasets.commit(
       tenant,
       id,
       `${eventId}:root-before:${id}`,
       `before ${eventId}`,
     );
-    const tree = treeOf(present);
+    // Others may ingest meanwhile, and after a crash the root is older than the index: what it covers ends at its last position.
+    const covered = (await context.records.index(tenant, id))
+      .values()
+      .filter(({ position }) => position <= before.lastPosition)
+      .toArray();
+    const tree = treeOf(covered);
+    const leaving = covered.filter(({ alias }) => all.has(alias));
     const person = leaving.filter(({ alias }) => subjects.has(alias));
     datasets.push({
       name,
@@ -76,10 +81,14 @@ export async function makePlan(
       }),
       removedOfCohort: leaving.length - person.length,
     });
-    positions.push(...leaving.map(({ position }) => position));
-    needles.push(...(await ciphertextNeedles(context, tenant, id, leaving)));
+    const going = [
+      ...leaving.map(({ position }) => position),
+      ...(await context.records.shadowed(tenant, id, all)),
+    ];
+    positions.push(...going);
+    needles.push(...(await ciphertextNeedles(context, tenant, id, new Set(going))));
   }
-  return { datasets, positions, aliases: [...subjects, ...cohort], needles };
+  return { datasets, positions, aliases: [...all], needles };
 }
 
 /** Pieces of the sealed records as they lie in the log. */
@@ -87,9 +96,8 @@ async function ciphertextNeedles(
   context: VaultContext,
   tenant: string,
   dataset: string,
-  leaving: readonly IndexedRecord[],
+  positions: ReadonlySet<number>,
 ): Promise<PlannedNeedle[]> {
-  const positions = new Set(leaving.map(({ position }) => position));
   const out: PlannedNeedle[] = [];
   const to = Math.max(0, ...positions);
   for await (const { record, sealed } of context.records.read(tenant, dataset, { after: 0, to })) {

@@ -1,5 +1,6 @@
 import { parseName, type vault } from '@lethe/contracts';
 import { type DatasetSpec, decodePayload } from '@lethe/datasets';
+import type { Appended } from '@lethe/events';
 import type { Partially } from '@lethe/rpc';
 import { AssertionError, hex, LetheError } from '@lethe/std';
 import { aliasOf, leafOf, recordKeyOf } from '../aliases.ts';
@@ -121,6 +122,16 @@ function check(record: vault.IngestRecord, spec: DatasetSpec): void {
 
 /** Stores the pending records. Whether or not it succeeds, the tally says what is stored and nothing stays pending. */
 async function flush(context: VaultContext, batch: Batch): Promise<void> {
+  const storing = store(context, batch);
+  context.ingesting.add(storing);
+  try {
+    await storing;
+  } finally {
+    context.ingesting.delete(storing);
+  }
+}
+
+async function store(context: VaultContext, batch: Batch): Promise<void> {
   const { tenant, dataset, tenantKey, tally } = batch;
   const records = batch.pending;
   batch.pending = [];
@@ -158,11 +169,31 @@ async function flush(context: VaultContext, batch: Batch): Promise<void> {
       });
     }
   }
+  const batchRecords = [...fresh.values()];
+  let appended: readonly Appended[] = [];
   try {
-    await context.records.append(tenant, dataset, [...fresh.values()]);
+    appended = await context.records.append(tenant, dataset, batchRecords);
   } finally {
     const present = await context.records.index(tenant, dataset);
-    for (const id of fresh.keys()) if (present.has(id)) tally.stored++;
+    const lost: number[] = [];
+    for (const [i, { recordKey, leaf }] of batchRecords.entries()) {
+      const there = present.get(hex(recordKey));
+      if (!there) continue;
+      if (there.leaf !== hex(leaf)) {
+        // Another stream stored other content under this record id at the same moment, and was first.
+        if (appended[i]) lost.push(appended[i].sequence);
+      } else if (appended[i]?.duplicate) {
+        tally.duplicates++;
+      } else {
+        tally.stored++;
+      }
+    }
+    if (lost.length > 0) {
+      await context.records.erase(lost);
+      conflict ??= VAULT.RECORD_CONFLICT('record ids are taken by other content', {
+        details: { records: lost.length },
+      });
+    }
   }
   if (conflict) throw conflict;
 }

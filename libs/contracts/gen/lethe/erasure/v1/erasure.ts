@@ -67,6 +67,11 @@ export interface CreateErasureRequestRequest {
   requestId: string;
   /** Why the person is erased, for the record: for example gdpr-art-17. Never a name. */
   policy: string;
+  /**
+   * 32 random bytes of the caller's own that open the commitment: then no lost answer can lose them. Empty: the service makes
+   * them and gives them once.
+   */
+  opening: Uint8Array;
 }
 
 export interface CreateErasureRequestResponse {
@@ -331,7 +336,7 @@ export const ErasureRequest: MessageFns<ErasureRequest> = {
 };
 
 function createBaseCreateErasureRequestRequest(): CreateErasureRequestRequest {
-  return { parent: "", subjectId: "", requestId: "", policy: "" };
+  return { parent: "", subjectId: "", requestId: "", policy: "", opening: new Uint8Array(0) };
 }
 
 export const CreateErasureRequestRequest: MessageFns<CreateErasureRequestRequest> = {
@@ -347,6 +352,9 @@ export const CreateErasureRequestRequest: MessageFns<CreateErasureRequestRequest
     }
     if (message.policy !== "") {
       writer.uint32(34).string(message.policy);
+    }
+    if (message.opening.length !== 0) {
+      writer.uint32(42).bytes(message.opening);
     }
     return writer;
   },
@@ -396,6 +404,14 @@ export const CreateErasureRequestRequest: MessageFns<CreateErasureRequestRequest
             message.policy = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.opening = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -417,6 +433,7 @@ export const CreateErasureRequestRequest: MessageFns<CreateErasureRequestRequest
     message.subjectId = object.subjectId ?? "";
     message.requestId = object.requestId ?? "";
     message.policy = object.policy ?? "";
+    message.opening = object.opening ?? new Uint8Array(0);
     return message;
   },
 };
