@@ -8,11 +8,13 @@ import {
   exclusions,
   isFinal,
   loggedRoot,
+  type OpenedRecord,
   readRecords,
   type ServiceDeps,
 } from '@lethe/service';
 import { fromHex, hex, LetheError, type Mailbox, sleep } from '@lethe/std';
 import { planOf, type TopTrainer } from '@lethe/vertical';
+import type { FederationAggregate } from './domain/federation.ts';
 import { modelDigest, orderKey, topSeed } from './domain/plan.ts';
 import { type AlignedRow, type FederationState, trainingLabels } from './domain/state.ts';
 import { FEDERATION } from './errors.ts';
@@ -59,6 +61,8 @@ export class Coordinator {
   readonly #rooms = new Map<string, Room>();
   readonly #serving = new Map<string, Serving>();
   readonly #work = new Set<Promise<void>>();
+  /** Position up to which the records of a federation's dataset have been read, by the federation's name. */
+  readonly #readUpTo = new Map<string, number>();
   #runs = 0;
   #closed = false;
 
@@ -267,17 +271,58 @@ export class Coordinator {
       attestations: [],
       ...erasure.fact,
     };
-    const { state: after } = await this.federations.aggregates.propose(address.tenant, address.id, (now) =>
-      now.current?.version === before.current?.version
-        ? [newEvent(EVENT.federationTrained, fact, erasure.id)]
-        : [],
-    );
-    if (after.current?.state?.object !== fact.state?.object) {
-      throw FEDERATION.NOT_READY('another process has changed the federation');
-    }
+    const after = await this.#commit(address, before.current, fact, erasure.id);
     await this.#serve(address, { state, top: trained.top });
     await this.federations.destroy(address, after.superseded);
     return fact;
+  }
+
+  /**
+   * Records that came under a later root take no part in the training, but parties may hold rows of them: the version's sealed
+   * rows get their ids and aliases, so that an erasure reaches them. Digest and version stay.
+   */
+  async learnRows(address: Address, root: events.DatasetRootCommitted): Promise<void> {
+    await this.room(address).inTurn(async () => {
+      const { current } = await this.federations.load(address);
+      // The first training reads the newest root by itself.
+      if (!current) return;
+      if (this.#closed) throw FEDERATION.NOT_READY('the service stops');
+      const afterPosition = this.#readUpTo.get(address.name) ?? 0;
+      const records = await readRecords(this.deps.peers, root.root, { afterPosition });
+      const { state, top, aliases } = await this.serving(address, current);
+      const added = records.filter(({ recordId }) => !aliases.has(recordId)).map(withoutTraining);
+      if (added.length > 0) {
+        const next = { ...state, rows: [...state.rows, ...added] };
+        const fact: events.FederationTrained = {
+          ...current,
+          state: await this.federations.seal(address, next, root.number),
+          erasure: '',
+          claims: [],
+          attestations: [],
+        };
+        await this.#commit(address, current, fact);
+        await this.#serve(address, { state: next, top });
+      }
+      const { superseded } = await this.federations.load(address);
+      await this.federations.destroy(address, superseded);
+      this.#readUpTo.set(address.name, Number(root.lastPosition));
+    });
+  }
+
+  /** @throws LETHE-4103 somebody else was first */
+  async #commit(
+    { tenant, id }: Address,
+    before: events.FederationTrained | undefined,
+    fact: events.FederationTrained,
+    eventId?: string,
+  ): Promise<FederationAggregate> {
+    const { state: after } = await this.federations.aggregates.propose(tenant, id, (now) =>
+      now.current?.version === before?.version && now.current?.state?.object === before?.state?.object
+        ? [newEvent(EVENT.federationTrained, fact, eventId)]
+        : [],
+    );
+    if (after.current?.state?.object === fact.state?.object) return after;
+    throw FEDERATION.NOT_READY('another process has changed the federation');
   }
 
   async #serve(
@@ -303,20 +348,26 @@ export class Coordinator {
     return await this.#serve(address, { state, top });
   }
 
-  /** Rows under the root with their labels; canaries and contained persons take no part, but are known, to be erased with the rest. */
+  /** Rows under the root with their labels; canaries, contained persons and later records take no part, but are known, to be erased. */
   async #readRows({ tenant }: Address, root: string): Promise<{ rows: AlignedRow[]; classes: number }> {
     const { peers } = this.deps;
-    const spec = decodeSpec((await peers.vault.getDataset({ name: datasetOfRoot(root) })).spec);
+    const dataset = await peers.vault.getDataset({ name: datasetOfRoot(root) });
+    const spec = decodeSpec(dataset.spec);
     const canaries = await exclusions(peers, root);
     const records = await readRecords(peers, root);
-    const rows = records.map(({ alias, recordId, payload }): AlignedRow => {
+    const trainable = records.map(({ alias, recordId, payload }): AlignedRow => {
       const { label } = decodePayload(spec, payload);
       const leftOut = canaries.has(alias) || this.masks.has(tenant, alias);
       return { recordId, alias, label: leftOut || label === undefined ? null : label };
     });
-    if (rows.every(({ label }) => label === null)) {
+    if (trainable.every(({ label }) => label === null)) {
       throw FEDERATION.RECORDS_UNFIT('there is no labelled record under the root', { details: { root } });
     }
-    return { rows, classes: spec.label.classes.length };
+    const known = new Set(records.map(({ recordId }) => recordId));
+    const newest = dataset.latestRoot === root ? [] : await readRecords(peers, dataset.latestRoot);
+    const later = newest.filter(({ recordId }) => !known.has(recordId)).map(withoutTraining);
+    return { rows: [...trainable, ...later], classes: spec.label.classes.length };
   }
 }
+
+const withoutTraining = ({ recordId, alias }: OpenedRecord): AlignedRow => ({ recordId, alias, label: null });

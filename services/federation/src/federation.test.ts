@@ -9,7 +9,7 @@ import { epochBatches, learningRateAt, PartyTrainer, planOf, TopTrainer } from '
 import { erase } from './consumers/erasure.ts';
 import { Coordinator } from './coordinator.ts';
 import { modelDigest, orderKey, topSeed } from './domain/plan.ts';
-import { COLUMNS, makeRows, NAME, PARTIES, SPEC, type TestRow, World } from './fixture.ts';
+import { COLUMNS, eventually, makeRows, NAME, PARTIES, SPEC, type TestRow, World } from './fixture.ts';
 
 const { STATE_WAITING_FOR_PARTIES, STATE_FAILED } = wire.Federation_State;
 const coded = (code: string) => (error: unknown) => error instanceof LetheError && error.code === code;
@@ -237,4 +237,40 @@ test('an erasure waits for a party that is away, and what nobody trained on is l
   const untouched = await erase(coordinator, 'acme', stranger);
   assert.ok(untouched.claims.every(({ digestBefore, digestAfter }) => digestBefore === digestAfter));
   assert.deepEqual(untouched.attestations, []);
+  assert.match(untouched.claims[0]!.details.reason!, /rows that a party holds of records .* not reached/);
 });
+
+for (const when of ['after the training', 'before it'] as const) {
+  test(`rows of a person who came under a later root, committed ${when}, are deleted at the parties`, async (t) => {
+    const all = makeRows(208);
+    const made = await world(t, all.slice(0, 200));
+    made.laterRows.push(...all.slice(200));
+    if (when === 'before it') await made.commitSecondRoot();
+    await made.create();
+    const parties = PARTIES.map((party) => made.party(party));
+    const before = await made.ready();
+    assert.equal(before.digest, await digestOf(made.rows, SPEC.seed), 'later rows are not trained on');
+    if (when === 'after the training') {
+      await made.commitSecondRoot();
+      const state = 'federation-state-columns-v1-root-2';
+      await eventually(async () => (made.liveKeys[0] === state ? true : undefined));
+      assert.deepEqual(made.liveKeys, [state, 'federation-targets-columns']);
+      const { version, digest } = await made.get();
+      assert.deepEqual([version, digest], [1, before.digest]);
+      await made.stopService();
+      await made.startService();
+      await made.ready();
+    }
+    const later = all[202]!.alias;
+    await made.request(later);
+    await made.startErasure([later]);
+    const { claims, attestations } = await made.erased();
+    const own = all.filter(({ alias }) => alias === later).map(({ recordId }) => recordId);
+    assert.equal(own.length, 2);
+    for (const { rows } of parties) assert.equal(rows.missing(own), own.length);
+    assert.deepEqual([claims[0]!.details.rowsErased, claims[0]!.details.rowsErasedThatTrained], ['2', '0']);
+    assert.equal(claims[0]!.details.reason, undefined, 'it is not said to be untouched');
+    assert.equal(attestations.length, PARTIES.length);
+    assert.deepEqual(made.liveKeys, ['federation-state-columns-v2', 'federation-targets-columns']);
+  });
+}

@@ -65,8 +65,11 @@ export class Federations {
     return out;
   }
 
-  async seal({ tenant, id }: Address, state: FederationState): Promise<events.ArtefactRef> {
-    return await this.#sealed.put(tenant, `federation-state-${id}-v${state.version}`, encodeState(state));
+  /** @param root number of the root whose records were added to the version's rows; none for a version as it was trained */
+  async seal({ tenant, id }: Address, state: FederationState, root?: number): Promise<events.ArtefactRef> {
+    const added = root === undefined ? '' : `-root-${root}`;
+    const keyId = `federation-state-${id}-v${state.version}${added}`;
+    return await this.#sealed.put(tenant, keyId, encodeState(state));
   }
 
   /** @throws LETHE-4113 the state is not the one of its event */

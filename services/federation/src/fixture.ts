@@ -87,6 +87,13 @@ const part = defineAggregate({
       : { ...state, erased: event.data },
 });
 
+const dataset = defineAggregate({
+  type: 'dataset',
+  events: [EVENT.datasetRootCommitted],
+  initial: () => 0,
+  fold: (count) => count + 1,
+});
+
 /** A party of a test and what it has reported. */
 export interface TestParty {
   readonly running: RunningParty;
@@ -98,6 +105,8 @@ export interface TestParty {
 export class World {
   readonly bus = new MemoryBus();
   readonly rows: TestRow[];
+  /** Under the second root only; parties hold them from the beginning. */
+  readonly laterRows: TestRow[] = [];
   readonly canaries = new Set<string>();
   readonly suppressed = new Set<string>();
   readonly keys = new Map<string, Uint8Array>();
@@ -113,6 +122,7 @@ export class World {
   #service: Service | undefined;
   #server: RpcServer | undefined;
   #port = 0;
+  #newestRoot = SPEC.root;
 
   constructor(rows: TestRow[], classes: number) {
     this.rows = rows;
@@ -180,7 +190,9 @@ export class World {
     options: { without?: readonly string[]; onProgress?: (p: PartyProgress) => void; keyFile?: string } = {},
   ): TestParty {
     const index = Math.max(0, (PARTIES as readonly string[]).indexOf(id));
-    const held = this.rows.filter(({ recordId }) => !options.without?.includes(recordId));
+    const held = [...this.rows, ...this.laterRows].filter(
+      ({ recordId }) => !options.without?.includes(recordId),
+    );
     const rows = new RowStore({
       element: 'uint8',
       columns: COLUMNS,
@@ -251,6 +263,19 @@ export class World {
     return await eventually(async () => (await this.#parts.load(TENANT, 'e1')).state.contained);
   }
 
+  /** The second root, which holds the later rows too. */
+  async commitSecondRoot(): Promise<void> {
+    this.#newestRoot = `${DATASET}/roots/2`;
+    const store = new AggregateStore(dataset, { bus: this.bus, source: 'vault' });
+    const data = events.DatasetRootCommitted.create({
+      root: this.#newestRoot,
+      number: 2,
+      recordCount: BigInt(this.rows.length + this.laterRows.length),
+      lastPosition: BigInt(this.rows.length + this.laterRows.length),
+    });
+    await store.propose(TENANT, 'shapes', () => [newEvent(EVENT.datasetRootCommitted, data)]);
+  }
+
   started(subjects: readonly string[], cohort: readonly string[]): events.ErasureStarted {
     return events.ErasureStarted.create({
       erasure: `tenants/${TENANT}/erasureRequests/e1`,
@@ -281,9 +306,10 @@ export class World {
     return key;
   }
 
-  async *#read() {
-    for (const [i, { alias, recordId, label }] of this.rows.entries()) {
-      if (this.suppressed.has(alias)) continue;
+  async *#read({ root, afterPosition }: { root: string; afterPosition: bigint }) {
+    const rows = root === SPEC.root ? this.rows : [...this.rows, ...this.laterRows];
+    for (const [i, { alias, recordId, label }] of rows.entries()) {
+      if (i < Number(afterPosition) || this.suppressed.has(alias)) continue;
       const payload = encodePayload(this.#data, { values: [0.5], label });
       yield { position: BigInt(i + 1), subjectAlias: alias, recordId, payload };
     }
@@ -292,7 +318,7 @@ export class World {
   #peers(): Lethe {
     const fake = {
       vault: {
-        getDataset: async () => ({ spec: encodeSpec(this.#data) }),
+        getDataset: async () => ({ spec: encodeSpec(this.#data), latestRoot: this.#newestRoot }),
         getDatasetRoot: async ({ name }: { name: string }) => ({
           name,
           root: sha256('root'),
@@ -300,7 +326,7 @@ export class World {
           lastPosition: BigInt(this.rows.length),
           createTime: new Date(1_700_000_000_000),
         }),
-        readRecords: () => this.#read(),
+        readRecords: (request: { root: string; afterPosition: bigint }) => this.#read(request),
         // Keys follow from their ids, so that two worlds have the same class targets.
         createArtefactKey: async ({ keyId }: { keyId: string }) => {
           if (!this.keys.has(keyId)) this.keys.set(keyId, sha256(keyId));

@@ -4,6 +4,7 @@ import type { Subscription } from '@lethe/events';
 import { bind } from '@lethe/rpc';
 import { type Service, type ServiceDeps, takePart, watch } from '@lethe/service';
 import { contain, erase } from './consumers/erasure.ts';
+import { consumeRoots } from './consumers/root-committed.ts';
 import { Coordinator, type FederationSettings } from './coordinator.ts';
 import { federationAddress } from './federations.ts';
 import { resource } from './resource.ts';
@@ -43,6 +44,7 @@ export function create(deps: ServiceDeps, settings: FederationSettings = {}): Se
           contain: (tenant, request) => contain(coordinator, tenant, request),
           erase: (tenant, started) => erase(coordinator, tenant, started),
         }),
+        await consumeRoots(deps, coordinator),
       );
     },
     async close() {

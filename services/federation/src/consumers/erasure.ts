@@ -15,6 +15,10 @@ import { FEDERATION } from '../errors.ts';
 import type { Existing } from '../federations.ts';
 import { answers, type Heard, type Room } from '../room.ts';
 
+/** Parties bring their rows themselves: of records that this service never read it cannot know whose they are. */
+const UNREACHED =
+  'rows that a party holds of records which were not read before the request were not reached';
+
 type Erased = Awaited<ReturnType<ErasurePart['erase']>>;
 
 /** No prediction takes rows of the person any more; names every federation, and every party's model, on their datasets. */
@@ -66,12 +70,18 @@ async function eraseFrom(
       await coordinator.federations.destroy(address, federation.superseded);
       return answer(done);
     }
-    if (!current) return untouched(address.name, parties, undefined, 'no version was ever trained');
+    if (!current)
+      return untouched(address.name, parties, undefined, `no version was ever trained; ${UNREACHED}`);
     const { state } = await coordinator.serving(address, current);
     const batch = new Set([...started.subjects, ...started.cohort]);
     const gone = state.rows.filter(({ alias }) => batch.has(alias));
     if (gone.length === 0) {
-      return untouched(address.name, parties, current, 'no record of the batch was under the root');
+      return untouched(
+        address.name,
+        parties,
+        current,
+        `no record of the batch was read under a committed root; ${UNREACHED}`,
+      );
     }
     room.erasure = started.erasure;
     room.progress = { done: 0n, total: 0n, phase: 'waiting for the parties' };
@@ -98,6 +108,7 @@ async function eraseFrom(
         survivors: String(survivors),
         epochs: String(epochs),
         steps: String(result.trained.steps),
+        notCovered: UNREACHED,
         versionBefore: String(current.version),
         versionAfter: String(result.state.version),
       }),

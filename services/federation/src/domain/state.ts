@@ -5,7 +5,7 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '@lethe/vert
 export interface AlignedRow {
   readonly recordId: string;
   readonly alias: string;
-  /** null for a row that was left out of training: a canary, or one without a label. */
+  /** null for a row that was left out of training: a canary, one without a label, or one that came under a later root. */
   readonly label: number | null;
 }
 
