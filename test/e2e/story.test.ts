@@ -140,7 +140,7 @@ const FACTS: Readonly<Record<string, readonly string[]>> = {
   'hash-erasure': ['hash.contained', 'hash.erased'],
   'learning-erasure': ['learning.contained', 'model.unlearned'],
   'audit-erasure': ['audit.contained'],
-  'federation-erasure': ['federation.contained'],
+  'federation-erasure': ['federation.contained', 'federation.erased'],
 };
 
 test('the story on a small table', { timeout: 180_000 }, async (t) => {
