@@ -151,7 +151,7 @@ describe('killed and started again', { concurrency: 5 }, () => {
     let platform = await startPlatform(directory, { port });
     const name = resourceName('trainingRun', TENANT, 'long');
     for (let kill = 0; kill < 2; kill++) {
-      await createRun(platform, 'long', root, ensemble({ shardCount: 2, epochs: 20 }));
+      await createRun(platform, 'long', root, ensemble({ shardCount: 2, epochs: 100 }));
       await until(
         async () => {
           const { progress, model } = await platform.client.learning.getTrainingRun({ name });

@@ -25,7 +25,7 @@ export interface Summary {
     oldCodesChanged: number;
     /** SHA-256 of the updated weights equals that of the other process. */
     weightsEqualFullRetrain: boolean;
-    /** 1 - time of the update / time of a full retraining (statistics and solve). */
+    /** 1 - processor time of the update / that of a full retraining (statistics and solve). */
     timeSaved: number;
   };
   dp?: {

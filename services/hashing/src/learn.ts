@@ -1,4 +1,4 @@
-/** The two changes of a function's state: learning new records, and taking persons out. Pure but for time taken and breathing. */
+/** The two changes of a function's state: learning new records, and taking persons out. Pure but for processor time taken and breathing. */
 import { byteMatrix, type DatasetSpec, decodeSpec, type Row, vectorWidth } from '@lethe/datasets';
 import {
   addItems,
@@ -15,6 +15,7 @@ import {
   targetsOf,
 } from '@lethe/hashing';
 import type { RandomSource } from '@lethe/std';
+import { processorMs } from '@lethe/telemetry';
 import { type FunctionState, type Item, liveItems } from './domain/state.ts';
 
 /** Rows per step: tens of milliseconds, after which searches get their turn. */
@@ -77,18 +78,18 @@ export async function learnExamples(
       spec,
       step.map(({ row }) => row),
     );
-    const startedMs = performance.now();
+    const startedMs = processorMs();
     const features = map.apply(inputs);
     const labels = Int32Array.from(step, ({ row }) => row.label);
     statistics = addItems(statistics, { features, targets: targetsOf(base.fn.codebook, labels) });
-    statisticsMs += performance.now() - startedMs;
+    statisticsMs += processorMs() - startedMs;
     steps.push({ examples: step, features });
     onProgress(at + step.length);
     await breathe();
   }
-  const startedMs = performance.now();
+  const startedMs = processorMs();
   const fn = nextVersion(base.fn, statistics);
-  const solveMs = performance.now() - startedMs;
+  const solveMs = processorMs() - startedMs;
   const entries = [...base.entries];
   for (const { examples: step, features } of steps) {
     await breathe();
@@ -145,7 +146,7 @@ export async function erasePersons(
   const items = liveItems(base.entries);
   const erased = items.filter((item) => aliases.has(item.alias));
   const survivors = items.filter((item) => !aliases.has(item.alias));
-  const startedMs = performance.now();
+  const startedMs = processorMs();
   const statistics = subtractItems(base.statistics, {
     features: featureRows(erased, base.fn.features.featureDim),
     targets: targetsOf(
@@ -153,9 +154,9 @@ export async function erasePersons(
       Int32Array.from(erased, (item) => item.label),
     ),
   });
-  const solveStartedMs = performance.now();
+  const solveStartedMs = processorMs();
   const fn = nextVersion(base.fn, statistics);
-  const endedMs = performance.now();
+  const endedMs = processorMs();
   const gone = new Set<Item>(erased);
   const seq = BigInt(fn.version);
   const entries = base.entries.map((entry) =>

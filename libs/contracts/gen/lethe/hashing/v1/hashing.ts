@@ -32,7 +32,7 @@ export interface HashFunction {
   oldCodesRootBefore: Uint8Array;
   oldCodesRootAfter: Uint8Array;
   itemCount: bigint;
-  /** Time spent on statistics and on the solve of the last update, milliseconds. */
+  /** Processor time spent on statistics and on the solve of the last update, milliseconds. */
   statisticsMs: number;
   solveMs: number;
   updateTime: Date | undefined;
