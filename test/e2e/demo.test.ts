@@ -53,6 +53,7 @@ test('the demonstration keeps what it promises', { timeout: 420_000 }, async (t)
       assert.equal(hashing.oldCodesChanged, 0);
       assert.equal(hashing.weightsEqualFullRetrain, true);
       assert.ok(hashing.timeSaved >= 0.6, String(hashing.timeSaved));
+      assert.ok(hashing.timeSaved < 1, 'the update took time, and it was measured');
     });
     await t.test('differential privacy', () => {
       assert.ok(dp.accuracy >= 0.86, String(dp.accuracy));

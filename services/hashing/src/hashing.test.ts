@@ -88,8 +88,6 @@ test('an update reads the new records alone and leaves every old code as it was'
   assert.equal(after.version, 2);
   assert.equal(after.learnedRoot, root);
   assert.deepEqual(after.classes, [0, 1, 2]);
-  // Processor time is counted in ticks of milliseconds: work as small as this may show none.
-  assert.ok(after.statisticsMs >= 0 && after.solveMs >= 0);
   const together = trainedDigests(shuffle([...SECOND, ...FIRST], seededRandom('order')));
   assert.equal(after.sumsDigest, together.sums);
   assert.equal(after.weightsDigest, together.weights);
