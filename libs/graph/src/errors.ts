@@ -35,4 +35,26 @@ export const GRAPH = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Give every input, parameter and output of a graph a name of its own.',
   },
+  ONNX_MALFORMED: {
+    code: 'LETHE-3026',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Give the whole, undamaged file of an ONNX model; the message says where reading it stopped.',
+  },
+  ONNX_UNSUPPORTED: {
+    code: 'LETHE-3027',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Save the model again without the feature that the message names: one file, dense tensors, standard element types.',
+  },
+  ONNX_NOT_IMPORTED: {
+    code: 'LETHE-3028',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Replace the operator that the message names, import it frozen, or run this part of the model on its own and feed its result.',
+  },
+  ONNX_NOT_EXPORTED: {
+    code: 'LETHE-3029',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Export the forward pass alone, with a value for every parameter that it uses.',
+  },
 });
