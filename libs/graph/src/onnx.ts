@@ -7,12 +7,14 @@ import type { DType, Shape, Tensor } from '@lethe/tensor';
  * Field numbers are those of onnx.proto; a reader of the bytes needs nothing from us.
  */
 
-/** An attribute of a node: an integer, integers, a float or a string, told apart by the key that is present. */
+/** An attribute of a node, told apart by the key that is present. */
 export type Attribute =
   | { readonly int: number }
   | { readonly ints: readonly number[] }
   | { readonly float: number }
-  | { readonly string: string };
+  | { readonly floats: readonly number[] }
+  | { readonly string: string }
+  | { readonly strings: readonly string[] };
 
 export interface OnnxNode {
   readonly type: string;
@@ -70,6 +72,12 @@ function attribute(writer: BinaryWriter, name: string, value: Attribute): void {
   } else if ('float' in value) {
     writer.tag(2, WireType.Bit32).float(value.float);
     integer(writer, 20, 1);
+  } else if ('floats' in value) {
+    for (const item of value.floats) writer.tag(7, WireType.Bit32).float(item);
+    integer(writer, 20, 6);
+  } else if ('strings' in value) {
+    for (const item of value.strings) text(writer, 9, item);
+    integer(writer, 20, 8);
   } else {
     text(writer, 4, value.string);
     integer(writer, 20, 3);
