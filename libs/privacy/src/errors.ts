@@ -35,4 +35,27 @@ export const PRIVACY = defineErrors({
     status: 'FAILED_PRECONDITION',
     remedy: 'Use the ledger that was opened for this mechanism; a changed plan needs a ledger of its own.',
   },
+  PLAN_REFUSED: {
+    code: 'LETHE-3307',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Change the named field as the message says: what no accountant here can price is not started. Nothing was sampled or charged.',
+  },
+  ACCOUNTANTS_DISAGREE: {
+    code: 'LETHE-3308',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'No epsilon is quoted. Report the plan, whose hash is in the details, as an error of the accountants; nothing was started.',
+  },
+  BUDGET_EXCEEDED: {
+    code: 'LETHE-3309',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Plan fewer steps or more noise, or have the budget of the data set raised: what is spent is never given back.',
+  },
+  PLAN_UNREADABLE: {
+    code: 'LETHE-3310',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Give the canonical bytes of a plan of a version that this release knows, unchanged.',
+  },
 });
