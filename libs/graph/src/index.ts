@@ -1,10 +1,18 @@
-export { GraphBuilder, type InputRole, type Model, type Value } from './builder.ts';
+export { ancestors, GraphBuilder, type InputRole, type Model, type Value } from './builder.ts';
 export { cotangents, gradients } from './differentiate.ts';
 export { GRAPH } from './errors.ts';
 export * from './functions.ts';
+export * from './layers.ts';
 export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
 export type { OnnxPort } from './onnx.ts';
+export * from './onnx-read.ts';
 export * from './ops.ts';
-export { type ClippedSum, type ClippingOptions, clippedGradientSum } from './per-example.ts';
-export type { GhostNorm, None, ParametrisedUse, Rule } from './rules/rule.ts';
+export {
+  type ClippedSum,
+  type ClippingOptions,
+  clippedGradientSum,
+  explainPerExample,
+  type NormPlan,
+} from './per-example.ts';
+export type { GhostNorm, LayerRules, None, ParametrisedUse, Rule } from './rules/rule.ts';
 export { RULES } from './rules/table.ts';

@@ -1,31 +1,63 @@
 import { assert } from '@lethe/std';
+import { elements, type Shape, shapeText } from '@lethe/tensor';
 import { ancestors, type Value } from './builder.ts';
 import { cotangents, ones, ruleOf } from './differentiate.ts';
 import { GRAPH } from './errors.ts';
-import { add, div, expand, less, minimum, mul, reshape, sqrt, where } from './ops.ts';
-import { isNone, type ParametrisedUse } from './rules/rule.ts';
+import { add, div, expand, less, matmul, minimum, mul, reduceSum, reshape, sqrt, where } from './ops.ts';
+import { crossOf } from './rules/cross.ts';
+import { type GhostNorm, isNone, type LayerRules, type ParametrisedUse } from './rules/rule.ts';
 
 /**
  * Exact clipping of each subject's gradient in one backward pass ("book-keeping": Bu et al., "Differentially private
- * optimization on large model at small cost", 2023). The pass yields every layer's input and output gradient; the ghost norm
- * gives each subject's norm from them; scaled by the clip factor they give the clipped sum in one matrix product. No gradient of
- * a single subject is ever formed. What we do differently: the unit is a subject with several rows, the norm is rounded up, and a
- * subject whose norm is not finite adds exactly nothing.
+ * optimization on large model at small cost", 2023). The pass yields every layer's input and output gradient; from them comes
+ * each subject's norm, either without its gradient (ghost) or with it (instantiated), whichever is cheaper for the layer; scaled by
+ * the clip factor the same two tensors give the clipped sum in one matrix product.
+ *
+ * What we do differently: the unit is a subject with several rows, a parameter that several layers share has its cross terms, norms are
+ * rounded up by a proven bound, and a subject whose norm is not finite adds nothing.
  */
 export interface ClippedSum {
   /** Sum over subjects of each subject's clipped gradient, one for each parameter; its L2 sensitivity is `l2ClipNorm`. */
   readonly sums: readonly Value[];
   /** Upper bound of each subject's gradient norm, [subjects, 1]. Sensitive: never publish it. */
   readonly norms: Value;
-  /** Factor that each subject's gradient was scaled with, in [0, 1], [subjects, 1]. Sensitive as well. */
+  /** Factor that each subject's gradient was scaled with, [subjects, 1] (per layer: the smallest). Sensitive as well. */
   readonly factors: Value;
+  /** How each parameter's norm was had, in the order of `wrt`. */
+  readonly plan: readonly NormPlan[];
 }
 
 export interface ClippingOptions {
   /** Number of subjects; the rows of a subject are consecutive and as many for each. */
   readonly subjects: number;
-  /** The bound C: a subject's gradient is scaled by min(1, C / norm). A shared input lets it change between steps. */
+  /** The bound C on a subject's contribution. A shared input lets it change between steps. */
   readonly l2ClipNorm: number | Value;
+  /**
+   * `flat` (default): factor min(1, C / norm), Abadi et al. 2016. `automatic`: C / (norm + 0.01), Bu et al. 2023 (AUTO-S): every gradient has
+   * about the norm C and C joins the learning rate. `per-layer`: each of L layers by itself at C / sqrt(L), McMahan et al. 2018.
+   */
+  readonly clipping?: 'flat' | 'automatic' | 'per-layer';
+  /**
+   * `excluded` (default): a subject whose norm is not finite is masked out inside of the graph. `reported`: the sums are only valid if every
+   * one of `norms` is finite; the caller checks and runs again without the others. Saves two passes over all activations.
+   */
+  readonly nonFinite?: 'excluded' | 'reported';
+  /** How norms are had; for tests and measurements. Default: `cheapest`. */
+  readonly norms?: 'cheapest' | 'ghost' | 'instantiated';
+}
+
+/** Why a parameter's norm is had the way it is. */
+export interface NormPlan {
+  readonly parameter: string;
+  readonly shape: Shape;
+  /** Operations of the layers that use it. */
+  readonly layers: readonly string[];
+  /** Rows of one subject in those layers together. */
+  readonly rows: number;
+  readonly rule: 'ghost' | 'instantiated';
+  readonly reason: string;
+  /** Bytes that the norm needs for the whole batch: Gram matrices, or the subjects' gradients. */
+  readonly bytes: number;
 }
 
 /** Largest finite value and unit roundoff of the float dtypes. */
@@ -34,108 +66,272 @@ const LIMITS = {
   float64: { largest: Number.MAX_VALUE, roundoff: 2 ** -53 },
 } as const;
 
+/** Keeps the factor of automatic clipping finite; Bu et al. 2023 use the same. */
+const AUTOMATIC_STABILITY = 0.01;
+
+/** A parameter and all its uses, with what was decided for it. */
+interface Decided {
+  readonly parameter: Value;
+  readonly uses: readonly ParametrisedUse[];
+  readonly plan: NormPlan;
+}
+
 /**
  * @param losses one value a row, [n], n a multiple of `subjects`; missing rows are multiplied with 0
- * @param wrt parameters, each used by one layer
+ * @param wrt parameters of layers; those of the model that are not listed are frozen
  * @throws LETHE-3020 rows are not a multiple of subjects; LETHE-3022; LETHE-3023; LETHE-3024 an operation mixes examples or a
  * parameter is used in a way that has no per-example rule
  */
 export function clippedGradientSum(
   losses: Value,
   wrt: readonly Value[],
-  { subjects, l2ClipNorm }: ClippingOptions,
+  options: ClippingOptions,
 ): ClippedSum {
+  const { l2ClipNorm, clipping = 'flat', nonFinite = 'excluded' } = options;
   const { graph, dtype } = losses;
+  assert(dtype === 'float32' || dtype === 'float64', `losses are ${dtype}`);
+  const { largest, roundoff } = LIMITS[dtype];
+  const decided = decide(losses, wrt, options);
+
+  const squares = decided.map((each) => squaredNorm(each, roundoff));
+  const squared = squares.reduce((sum, square) => add(sum, square));
+  const norms = sqrt(squared);
+  // NaN compares false, so one comparison finds NaN and infinity. 0 gives C / 0 = infinity and the factor 1.
+  const finite = less(squared, largest);
+  const bound = typeof l2ClipNorm === 'number' ? graph.number(l2ClipNorm, dtype) : l2ClipNorm;
+  const groups = clipping === 'per-layer' ? groupsOfLayers(decided) : decided.map(() => 0);
+  const factorOf = (group: number): Value => {
+    const own = squares.filter((_, i) => groups[i] === group).reduce((sum, square) => add(sum, square));
+    const share = mul(bound, 1 / Math.sqrt(new Set(groups).size));
+    const factor =
+      clipping === 'automatic'
+        ? div(share, add(sqrt(own), AUTOMATIC_STABILITY))
+        : minimum(div(share, sqrt(own)), 1);
+    return where(finite, factor, 0);
+  };
+  const factors = groups.map(factorOf);
+
+  const keep = nonFinite === 'excluded' ? finite : undefined;
+  return {
+    sums: decided.map((each, i) => clippedSum(each, factors[i]!, keep)),
+    norms,
+    factors: [...new Set(factors)].reduce((least, factor) => minimum(least, factor)),
+    plan: decided.map(({ plan }) => plan),
+  };
+}
+
+/**
+ * What `clippedGradientSum` would do for each parameter, and why.
+ * @throws as `clippedGradientSum`, where it would refuse
+ */
+export function explainPerExample(
+  losses: Value,
+  wrt: readonly Value[],
+  options: Pick<ClippingOptions, 'subjects' | 'norms'>,
+): readonly NormPlan[] {
+  return decide(losses, wrt, options).map(({ plan }) => plan);
+}
+
+function decide(
+  losses: Value,
+  wrt: readonly Value[],
+  { subjects, norms = 'cheapest' }: Pick<ClippingOptions, 'subjects' | 'norms'>,
+): Decided[] {
   const rows = losses.shape[0];
   if (losses.shape.length !== 1 || rows === undefined || subjects < 1 || rows % subjects !== 0) {
     throw GRAPH.SHAPE_DISAGREES(`${rows} rows do not divide into ${subjects} subjects`, {
       details: { rows: rows ?? 0, subjects },
     });
   }
-  assert(dtype === 'float32' || dtype === 'float64', `losses are ${dtype}`);
-  const { largest, roundoff } = LIMITS[dtype];
-  refuseMixing(losses, subjects);
-
-  const found = cotangents(losses, wrt, ones(graph, losses.shape, dtype));
-  const layers = parametrisedLayers(losses, wrt);
-  const uses: ParametrisedUse[] = layers.map((node) => ({
-    node,
-    outputGradient: found.get(node)!,
-    subjects,
-  }));
-
-  const bounds = uses.map((use) => {
-    const { ghostNorm } = ruleOf(use.node);
-    assert(!isNone(ghostNorm), `${use.node.op} has no ghost norm`);
-    const { squared, magnitude, terms } = ghostNorm(use);
-    return add(squared, mul(magnitude, 4 * terms * roundoff));
-  });
-  const squared = bounds.reduce((sum, bound) => add(sum, bound));
-  const norms = sqrt(squared);
-  // NaN compares false, so one comparison finds NaN and infinity. 0 gives C / 0 = infinity and the factor 1.
-  const finite = less(squared, largest);
-  const bound = typeof l2ClipNorm === 'number' ? graph.number(l2ClipNorm, dtype) : l2ClipNorm;
-  const factors = where(finite, minimum(div(bound, norms), 1), 0);
-
-  const perRow = (value: Value): Value => {
-    if (rows === subjects) return value;
-    const wide = expand(reshape(value, [subjects, 1, 1]), [subjects, rows / subjects, 1]);
-    return reshape(wide, [rows, 1]);
-  };
-  const keep = less(perRow(squared), largest);
-  const scale = perRow(factors);
-
-  const sums = new Map<Value, Value>();
-  for (const { node, outputGradient } of uses) {
-    const { clippedSum } = ruleOf(node);
-    assert(!isNone(clippedSum), `${node.op} has no clipped sum`);
-    // A factor of 0 is not enough: 0 * NaN = NaN. Both factors of the product are masked.
-    const input = where(keep, node.inputs[0]!, 0);
-    const scaled = where(keep, mul(outputGradient, scale), 0);
-    for (const [i, sum] of clippedSum(node, input, scaled).entries()) sums.set(node.inputs[i + 1]!, sum);
-  }
-  return { sums: wrt.map((parameter) => sums.get(parameter)!), norms, factors };
-}
-
-function refuseMixing(losses: Value, subjects: number): void {
-  const dependent = new Set<Value>();
-  for (const value of ancestors([losses])) {
-    const dependsOnExamples = value.inputs.map((input) => dependent.has(input));
-    if (value.op !== 'examples' && !dependsOnExamples.includes(true)) continue;
-    dependent.add(value);
-    const reason = ruleOf(value).mixes(value, dependsOnExamples, subjects);
-    if (reason) {
-      throw GRAPH.NO_PER_EXAMPLE_RULE(`${value.op} has no per-example norm: it ${reason}`, {
-        details: { op: value.op },
-      });
-    }
-  }
-}
-
-/** The layers that use the parameters, each parameter once and as a parameter of a layer that has a ghost norm. */
-function parametrisedLayers(losses: Value, wrt: readonly Value[]): Value[] {
-  const users = ancestors([losses]).filter((value) => value.inputs.some((input) => wrt.includes(input)));
-  for (const parameter of wrt) {
-    const uses = users.filter((value) => value.inputs.includes(parameter));
-    if (uses.length === 0) {
+  const dependent = refuseMixing(losses, subjects);
+  const order = ancestors([losses]);
+  const users = wrt.map((parameter) => {
+    const nodes = order.filter((value) => value.inputs.includes(parameter));
+    for (const node of nodes) requireLayer(parameter, node, dependent);
+    if (nodes.length === 0) {
       throw GRAPH.UNREACHABLE(`the losses do not depend on ${parameter.name}`, {
         details: { name: parameter.name },
       });
     }
-    const [use] = uses;
-    const { ghostNorm } = ruleOf(use!);
-    const reason = isNone(ghostNorm)
-      ? `${use!.op} uses it, and ${ghostNorm.none}`
-      : uses.length > 1
-        ? `${uses.length} layers share it, whose cross terms are not summed yet`
-        : use!.inputs[0] === parameter
-          ? 'it is the input of a layer, not its weights'
-          : undefined;
-    if (reason) {
-      throw GRAPH.NO_PER_EXAMPLE_RULE(`${parameter.name} has no per-example norm: ${reason}`, {
-        details: { name: parameter.name },
-      });
-    }
+    return nodes;
+  });
+  const found = cotangents(losses, wrt, ones(losses.graph, losses.shape, losses.dtype));
+  return wrt.map((parameter, i) => {
+    const uses = users[i]!.flatMap((node) =>
+      node.inputs.flatMap((input, at): ParametrisedUse[] =>
+        input === parameter ? [{ node, at, outputGradient: found.get(node)!, subjects }] : [],
+      ),
+    );
+    return { parameter, uses, plan: planOf(parameter, uses, norms) };
+  });
+}
+
+function layerRules(node: Value): LayerRules {
+  const { perExample } = ruleOf(node);
+  assert(!isNone(perExample), `${node.op} is no layer`);
+  return perExample;
+}
+
+/** Chooses between ghost and instantiated norms for a parameter. */
+function planOf(
+  parameter: Value,
+  uses: readonly ParametrisedUse[],
+  norms: NonNullable<ClippingOptions['norms']>,
+): NormPlan {
+  const { subjects } = uses[0]!;
+  const rows = uses.reduce((sum, { node }) => sum + node.shape[0]! / subjects, 0);
+  const refusals = uses.map((use) => layerRules(use.node).ghostNorm(use)).filter(isNone);
+  const crossless = uses.some((a, i) => uses.slice(i + 1).some((b) => !crossOf(a, b)));
+  const costs = uses.map((use) => layerRules(use.node).costs(use));
+  const instantiated = Math.max(...costs.map((cost) => cost.instantiated));
+  const ghost = costs.reduce((sum, cost) => sum + cost.ghost, 0) * (uses.length > 1 ? 2 : 1);
+  const size = parameter.dtype === 'float64' ? 8 : 4;
+  const plan = (rule: NormPlan['rule'], reason: string): NormPlan => ({
+    parameter: parameter.name,
+    shape: parameter.shape,
+    layers: uses.map(({ node }) => node.op),
+    rows,
+    rule,
+    reason,
+    bytes:
+      size * subjects * (rule === 'ghost' ? (rows === 1 ? 2 : 2 * rows * rows) : elements(parameter.shape)),
+  });
+  if (refusals.length > 0) return plan('instantiated', refusals[0]!.none);
+  if (crossless)
+    return plan(
+      'instantiated',
+      'layers of different kinds share it: their gradients are added up for each subject',
+    );
+  if (norms !== 'cheapest') return plan(norms, 'asked for');
+  if (rows === 1) return plan('ghost', 'one row a subject: the norm is a product of two lengths');
+  const traffic = INSTANTIATED_TRAFFIC * instantiated;
+  return ghost <= traffic
+    ? plan(
+        'ghost',
+        `${rows} rows: Gram matrices take ${ghost} multiplications a subject, its gradient has ${instantiated} elements`,
+      )
+    : plan(
+        'instantiated',
+        `${rows} rows: its gradient has ${instantiated} elements, Gram matrices would take ${ghost} multiplications`,
+      );
+}
+
+/**
+ * Multiplications in which one element of a subject's gradient is written, squared and added up. Measured on two processors of
+ * 80 to 180 GFLOP/s: `npm run bench -- engine` prints both rules for a layer.
+ */
+const INSTANTIATED_TRAFFIC = 24;
+
+/** An upper bound of each subject's squared norm over one parameter, [subjects, 1]. */
+function squaredNorm({ parameter, uses, plan }: Decided, roundoff: number): Value {
+  if (plan.rule === 'instantiated') {
+    const { subjects } = uses[0]!;
+    const gradients = instantiated(uses);
+    // Two reductions in place of one: their rounding grows with the axes' sum instead of their product.
+    const size = elements(parameter.shape);
+    const last = parameter.shape.at(-1)!;
+    const inner = reduceSum(reshape(mul(gradients, gradients), [subjects, size / last, last]), [2]);
+    const squared = reduceSum(inner, [1], true);
+    return mul(squared, 1 + 2 * (last + size / last + 2) * roundoff);
   }
-  return users;
+  const ghosts = uses.map((use) => layerRules(use.node).ghostNorm(use) as GhostNorm);
+  let { squared } = ghosts[0]!;
+  for (const { squared: next } of ghosts.slice(1)) squared = add(squared, next);
+  for (const [i, a] of uses.entries()) {
+    for (const b of uses.slice(i + 1)) squared = add(squared, mul(crossOf(a, b)!(), 2));
+  }
+  const reach =
+    ghosts.length === 1
+      ? ghosts[0]!.magnitude
+      : ((sum) => mul(sum, sum))(ghosts.map(({ magnitude }) => sqrt(magnitude)).reduce((a, b) => add(a, b)));
+  const terms = Math.max(...ghosts.map((ghost) => ghost.terms)) * ghosts.length;
+  return add(squared, mul(reach, 4 * terms * roundoff));
+}
+
+/** Gradients of the subjects by a parameter, all its uses added up: [subjects, ...shape]. */
+const instantiated = (uses: readonly ParametrisedUse[]): Value =>
+  uses.map((use) => layerRules(use.node).subjectGradients(use)).reduce((sum, part) => add(sum, part));
+
+function clippedSum({ parameter, uses, plan }: Decided, factors: Value, keep: Value | undefined): Value {
+  const { subjects } = uses[0]!;
+  if (plan.rule === 'instantiated') {
+    const flat = reshape(instantiated(uses), [subjects, elements(parameter.shape)]);
+    // A factor of 0 is not enough: 0 * NaN = NaN.
+    const kept = keep ? where(keep, flat, 0) : flat;
+    return reshape(matmul(factors, kept, { transA: true }), parameter.shape);
+  }
+  return uses
+    .map((use) => {
+      const { node, outputGradient } = use;
+      const perRow = (value: Value, like: Value): Value => spread(value, like.shape[0]!, like.shape.length);
+      const scaled = mul(outputGradient, perRow(factors, outputGradient));
+      const input = node.inputs.find((value) => value !== parameter)!;
+      if (!keep) return layerRules(node).clippedSum({ ...use, outputGradient: scaled }, input);
+      const masked = where(perRow(keep, outputGradient), scaled, 0);
+      const inside = input.dtype === masked.dtype ? where(perRow(keep, input), input, 0) : input;
+      return layerRules(node).clippedSum({ ...use, outputGradient: masked }, inside);
+    })
+    .reduce((sum, part) => add(sum, part));
+}
+
+/** A value [subjects, 1] for every row: [rows, 1, ...] of the given rank. */
+function spread(value: Value, rows: number, rank: number): Value {
+  const subjects = value.shape[0]!;
+  const wide =
+    rows === subjects
+      ? value
+      : reshape(expand(reshape(value, [subjects, 1, 1]), [subjects, rows / subjects, 1]), [rows, 1]);
+  return reshape(wide, [rows, ...new Array<number>(rank - 1).fill(1)]);
+}
+
+/** Parameters of one layer are clipped together: a number for each decided parameter. */
+function groupsOfLayers(decided: readonly Decided[]): number[] {
+  const layers: Value[] = [];
+  return decided.map(({ uses }) => {
+    const { node } = uses[0]!;
+    if (!layers.includes(node)) layers.push(node);
+    return layers.indexOf(node);
+  });
+}
+
+/** @returns the values that depend on examples; the first axis of each counts subjects or their rows */
+function refuseMixing(losses: Value, subjects: number): ReadonlySet<Value> {
+  const dependent = new Set<Value>();
+  const refuse = (value: Value, reason: string): never => {
+    throw GRAPH.NO_PER_EXAMPLE_RULE(`${value.op} has no per-example norm: it ${reason}`, {
+      details: { op: value.op },
+    });
+  };
+  for (const value of ancestors([losses])) {
+    const dependsOnExamples = value.inputs.map((input) => dependent.has(input));
+    if (value.op !== 'examples' && !dependsOnExamples.includes(true)) continue;
+    dependent.add(value);
+    const first = value.shape[0];
+    if (first === undefined || first % subjects !== 0) {
+      refuse(
+        value,
+        `is ${shapeText(value.shape)}, whose first axis does not count ${subjects} subjects or their rows`,
+      );
+    }
+    const reason = ruleOf(value).mixes(value, dependsOnExamples, subjects);
+    if (reason) refuse(value, reason);
+  }
+  return dependent;
+}
+
+/** The parameter has to be a parameter of a layer, and what else goes into the layer has to come row by row from examples. */
+function requireLayer(parameter: Value, node: Value, dependent: ReadonlySet<Value>): void {
+  const { perExample } = ruleOf(node);
+  const reason = isNone(perExample)
+    ? `${node.op} uses it, and ${perExample.none}`
+    : node.inputs.some((input, at) => input === parameter && !perExample.parameters.includes(at))
+      ? `it is the input of ${node.op}, not its weights`
+      : !node.inputs.some((input) => dependent.has(input))
+        ? `${node.op} applies it to values that are the same for all examples; learned positions are a shift of [n, t, d]`
+        : undefined;
+  if (reason) {
+    throw GRAPH.NO_PER_EXAMPLE_RULE(`${parameter.name} has no per-example norm: ${reason}`, {
+      details: { name: parameter.name },
+    });
+  }
 }

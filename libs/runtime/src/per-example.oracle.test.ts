@@ -1,124 +1,244 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as graph from '@lethe/graph';
-import { clippedGradientSum, GRAPH, GraphBuilder, gradients, mlp, RULES, type Value } from '@lethe/graph';
+import {
+  ancestors,
+  type ClippingOptions,
+  clippedGradientSum,
+  GRAPH,
+  GraphBuilder,
+  gradients,
+  mlp,
+  RULES,
+  type Value,
+} from '@lethe/graph';
 import { isError, seededRandom } from '@lethe/std';
 import { elements, type Shape, type Tensor, tensor } from '@lethe/tensor';
 import fc from 'fast-check';
 import { Session } from './session.ts';
 
 /**
- * The oracle for ghost norms and clipped sums: the gradient of a batch that holds one subject alone, clipped by hand. Every row of
- * the rule table with a ghost norm needs a layer here.
+ * The oracle for norms and clipped sums: the gradient of a batch that holds one subject alone, clipped by hand. Every row of the rule
+ * table with per-example rules needs a layer here. A layer maps rows of features [n, 4] and ids [n] (0 to 2) to logits [n, 3].
  */
-const LAYERS: Readonly<Record<string, readonly ((x: Value) => { y: Value; parameters: Value[] })[]>> = {
+type Layer = (rows: Rows) => { readonly y: Value; readonly parameters: readonly Value[] };
+interface Rows {
+  readonly x: Value;
+  readonly ids: Value;
+  /** Rows of a subject. */
+  readonly m: number;
+}
+
+const parameter = (x: Value, name: string, ...shape: number[]): Value =>
+  x.graph.parameter(name, shape, x.dtype);
+/** Whatever the features, three logits of them that no parameter is in. */
+const three = (x: Value): Value => {
+  const values = Array.from({ length: x.shape[1]! * 3 }, (_, i) => Math.cos(3 * i + 1));
+  const mixer =
+    x.dtype === 'float64'
+      ? x.graph.constant('float64', [x.shape[1]!, 3], Float64Array.from(values))
+      : x.graph.constant('float32', [x.shape[1]!, 3], Float32Array.from(values));
+  return graph.matmul(graph.tanh(x), mixer);
+};
+
+const perceptron: Layer = ({ x }) => {
+  const { logits, parameters } = mlp(x, { widths: [x.shape[1]!, 5, 4, 3], activation: 'tanh' });
+  return { y: logits, parameters };
+};
+
+const LAYERS: Readonly<Record<string, readonly Layer[]>> = {
   dense: [
-    (x) => {
-      const w = x.graph.parameter('w', [x.shape[1]!, 3], x.dtype);
-      const b = x.graph.parameter('b', [3], x.dtype);
+    ({ x }) => {
+      const [w, b] = [parameter(x, 'w', 4, 3), parameter(x, 'b', 3)];
       return { y: graph.dense(x, w, b), parameters: [w, b] };
     },
-    (x) => {
-      const w = x.graph.parameter('w', [x.shape[1]!, 3], x.dtype);
-      return { y: graph.dense(x, w), parameters: [w] };
+    ({ x }) => {
+      const w = parameter(x, 'w', 3, 4);
+      return { y: graph.dense(x, w, undefined, { transposed: true }), parameters: [w] };
     },
-    (x) => {
-      const { logits, parameters } = mlp(x, { widths: [x.shape[1]!, 5, 4, 3], activation: 'tanh' });
-      return { y: logits, parameters: [...parameters] };
+    perceptron,
+    // Only the bias learns (BiTFiT): the frozen weights have no norm.
+    ({ x }) => {
+      const [w, b] = [parameter(x, 'w', 4, 3), parameter(x, 'b', 3)];
+      return { y: graph.dense(x, w, b), parameters: [b] };
+    },
+    // LoRA: x w + x a b with w frozen (Hu et al. 2021, equation 3).
+    ({ x }) => {
+      const [w, a, b] = [parameter(x, 'w', 4, 3), parameter(x, 'a', 4, 2), parameter(x, 'b', 2, 3)];
+      return { y: graph.add(graph.dense(x, w), graph.dense(graph.dense(x, a), b)), parameters: [a, b] };
+    },
+    // One matrix in two layers, as in a recurrent network.
+    ({ x }) => {
+      const w = parameter(x, 'w', 4, 4);
+      return { y: three(graph.dense(graph.tanh(graph.dense(x, w)), w)), parameters: [w] };
+    },
+    // One matrix in two layers, once transposed (a tied auto-encoder): no ghost rule between them.
+    ({ x }) => {
+      const w = parameter(x, 'w', 4, 3);
+      return {
+        y: three(graph.dense(graph.dense(x, w), w, undefined, { transposed: true })),
+        parameters: [w],
+      };
+    },
+  ],
+  embedding: [
+    ({ x, ids }) => {
+      const table = parameter(x, 'table', 3, 4);
+      return { y: three(graph.mul(graph.embedding(table, ids), x)), parameters: [table] };
+    },
+    // Tied table: embedding and head.
+    ({ x, ids }) => {
+      const [table, b] = [parameter(x, 'table', 3, 4), parameter(x, 'b', 3)];
+      const hidden = graph.tanh(graph.mul(graph.embedding(table, ids), x));
+      return { y: graph.dense(hidden, table, b, { transposed: true }), parameters: [table, b] };
+    },
+    // The same table for two inputs.
+    ({ x, ids }) => {
+      const table = parameter(x, 'table', 3, 4);
+      const other = graph.embedding(
+        table,
+        graph.sub(ids.graph.constant('int64', [1], BigInt64Array.of(2n)), ids),
+      );
+      return { y: three(graph.add(graph.embedding(table, ids), graph.mul(other, x))), parameters: [table] };
+    },
+  ],
+  scale: [
+    ({ x }) => {
+      const gamma = parameter(x, 'gamma', 4);
+      return { y: three(graph.scale(x, gamma)), parameters: [gamma] };
+    },
+  ],
+  shift: [
+    ({ x }) => {
+      const [gamma, beta] = [parameter(x, 'gamma', 4), parameter(x, 'beta', 4)];
+      return { y: three(graph.shift(graph.scale(x, gamma), beta)), parameters: [gamma, beta] };
+    },
+    // Learned positions [m, 4] on [subjects, m, 4].
+    ({ x, m }) => {
+      const positions = parameter(x, 'positions', m, 4);
+      const sequences = graph.shift(graph.reshape(x, [x.shape[0]! / m, m, 4]), positions);
+      return { y: three(graph.reshape(sequences, x.shape)), parameters: [positions] };
     },
   ],
 };
 
-type Layer = (typeof LAYERS)[string][number];
 type Float = 'float32' | 'float64';
 
 /** Losses of rows: cross-entropy times mask. */
-function losses(g: GraphBuilder, layer: Layer, rows: number, features: number, dtype: Float) {
-  const x = g.examples('x', [rows, features], dtype);
+function losses(g: GraphBuilder, layer: Layer, rows: number, m: number, dtype: Float) {
+  const x = g.examples('x', [rows, FEATURES], dtype);
+  const ids = g.examples('ids', [rows], 'int64');
   const labels = g.examples('labels', [rows], 'int64');
   const mask = g.examples('mask', [rows], dtype);
-  const { y, parameters } = layer(x);
+  const { y, parameters } = layer({ x, ids, m });
   return { losses: graph.mul(graph.softmaxCrossEntropy(y, labels), mask), parameters };
 }
+
+const FEATURES = 4;
 
 const fill = (dtype: Float, shape: Shape, values: readonly number[]): Tensor =>
   dtype === 'float32'
     ? tensor('float32', shape, Float32Array.from(values))
     : tensor('float64', shape, Float64Array.from(values));
+const whole = (values: readonly number[]): Tensor =>
+  tensor('int64', [values.length], BigInt64Array.from(values, BigInt));
 
 const numbers = (value: Tensor | undefined): number[] => Array.from(value!.data as Float64Array);
 
 interface Data {
   readonly x: number[];
+  readonly ids: number[];
   readonly labels: number[];
   readonly mask: number[];
 }
 
-async function compare(
-  layer: Layer,
-  subjects: number,
-  m: number,
-  dtype: Float,
-  seed: string,
-  poison?: number,
-) {
-  const features = 4;
+interface Comparison {
+  readonly layer: Layer;
+  readonly subjects: number;
+  readonly m: number;
+  readonly dtype: Float;
+  readonly seed: string;
+  readonly poison?: number;
+  readonly options?: Partial<ClippingOptions>;
+}
+
+/** A graph without the inputs that a layer leaves unused. */
+async function sessionOf(g: GraphBuilder) {
+  const session = await Session.create(g.build());
+  const run = (feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> =>
+    session.run(
+      Object.fromEntries(
+        Object.entries(feeds).filter(([name]) => session.inputs.some((port) => port.name === name)),
+      ),
+    );
+  return { run, close: () => session.close() };
+}
+
+async function compare({ layer, subjects, m, dtype, seed, poison, options = {} }: Comparison) {
   const rows = subjects * m;
   const clip = 0.4;
   const random = seededRandom('per-example.oracle', seed);
   const signed = (): number => 2 * random.uniform() - 1;
   const data: Data = {
-    x: Array.from({ length: rows * features }, signed),
+    x: Array.from({ length: rows * FEATURES }, signed),
+    ids: Array.from({ length: rows }, () => random.below(3)),
     labels: Array.from({ length: rows }, () => random.below(3)),
     mask: Array.from({ length: rows }, () => (random.uniform() < 0.25 ? 0 : 1)),
   };
   const feeds = (from: number, count: number): Record<string, Tensor> => ({
-    x: fill(dtype, [count, features], data.x.slice(from * features, (from + count) * features)),
-    labels: tensor('int64', [count], BigInt64Array.from(data.labels.slice(from, from + count), BigInt)),
+    x: fill(dtype, [count, FEATURES], data.x.slice(from * FEATURES, (from + count) * FEATURES)),
+    ids: whole(data.ids.slice(from, from + count)),
+    labels: whole(data.labels.slice(from, from + count)),
     mask: fill(dtype, [count], data.mask.slice(from, from + count)),
   });
 
-  const whole = new GraphBuilder();
-  const all = losses(whole, layer, rows, features, dtype);
-  const clipped = clippedGradientSum(all.losses, all.parameters, { subjects, l2ClipNorm: clip });
-  whole.output('norms', clipped.norms);
+  const batch = new GraphBuilder();
+  const all = losses(batch, layer, rows, m, dtype);
+  const clipped = clippedGradientSum(all.losses, all.parameters, { subjects, l2ClipNorm: clip, ...options });
+  batch.output('norms', clipped.norms);
   clipped.sums.forEach((sum, i) => {
-    whole.output(`sum${i}`, sum);
+    batch.output(`sum${i}`, sum);
   });
   const single = new GraphBuilder();
-  const one = losses(single, layer, m, features, dtype);
+  const one = losses(single, layer, m, m, dtype);
   gradients(one.losses, one.parameters).forEach((g, i) => {
     single.output(`g${i}`, g);
   });
   const parameters = Object.fromEntries(
-    all.parameters.map(({ name, shape }) => [
-      name,
-      fill(dtype, shape, Array.from({ length: elements(shape) }, signed)),
-    ]),
+    ['w', 'b', 'a', 'table', 'gamma', 'beta', 'positions']
+      .flatMap((name) =>
+        [...ancestors([all.losses])].filter((value) => value.op === 'parameter' && value.name === name),
+      )
+      .concat(all.parameters)
+      .map(({ name, shape }) => [name, fill(dtype, shape, Array.from({ length: elements(shape) }, signed))]),
   );
 
   const reference = all.parameters.map(({ shape }) => new Array<number>(elements(shape)).fill(0));
   const trueNorms: number[] = [];
-  const alone = await Session.create(single.build());
+  const alone = await sessionOf(single);
+  const layersOf =
+    options.clipping === 'per-layer' ? clipped.plan.map(({ layers }) => layers.join()).length : 1;
   for (let subject = 0; subject < subjects; subject++) {
     const out = await alone.run({ ...feeds(subject * m, m), ...parameters });
     const parts = all.parameters.map((_, i) => numbers(out[`g${i}`]));
     const norm = Math.hypot(...parts.flat());
     trueNorms.push(norm);
     if (subject === poison) continue;
-    const factor = Math.min(1, clip / norm);
     for (const [i, part] of parts.entries()) {
+      const own = layersOf > 1 ? Math.hypot(...part) : norm;
+      const share = clip / Math.sqrt(layersOf);
+      const factor = options.clipping === 'automatic' ? share / (own + 0.01) : Math.min(1, share / own);
       for (const [k, value] of part.entries()) reference[i]![k]! += factor * value;
     }
   }
   await alone.close();
   if (poison !== undefined)
-    data.x[poison * m * features + 1] = poison % 2 === 0 ? Number.NaN : Number.POSITIVE_INFINITY;
-  const together = await Session.create(whole.build());
+    data.x[poison * m * FEATURES + 1] = poison % 2 === 0 ? Number.NaN : Number.POSITIVE_INFINITY;
+  const together = await sessionOf(batch);
   const out = await together.run({ ...feeds(0, rows), ...parameters });
   await together.close();
 
-  const loose = dtype === 'float32' ? 2e-4 : 1e-12;
+  const loose = dtype === 'float32' ? 2e-4 : 1e-11;
   const close = (a: number, b: number, what: string): void =>
     assert.ok(Math.abs(a - b) <= loose * (1 + Math.abs(b)), `${what}: ${a} and ${b}`);
   for (const [subject, norm] of numbers(out.norms).entries()) {
@@ -131,47 +251,112 @@ async function compare(
     for (const [k, value] of numbers(out[`sum${i}`]).entries())
       close(value, sum[k]!, `sum ${i} element ${k}`);
   }
+  return clipped.plan;
 }
 
-for (const [op, rule] of Object.entries(RULES)) {
-  if ('none' in rule.ghostNorm) {
-    const { none } = rule.ghostNorm;
-    test(`${op} states why it has no ghost norm`, () => {
-      assert.ok(none.length > 20);
-      assert.ok('none' in rule.clippedSum);
+for (const [op, { perExample }] of Object.entries(RULES)) {
+  if ('none' in perExample) {
+    test(`${op} states why it has no per-example rules`, () => {
+      assert.ok(perExample.none.length > 20);
     });
-  } else {
-    for (const m of [1, 4]) {
-      test(`${op}: ghost norm and clipped sum equal those of batches of one, ${m} rows a subject`, async () => {
-        assert.ok(LAYERS[op], `the rule table has a ghost norm for ${op}: give it a layer here`);
+    continue;
+  }
+  for (const m of [1, 4]) {
+    for (const norms of ['cheapest', 'ghost', 'instantiated'] as const) {
+      test(`${op}: ${norms} norms and clipped sums equal those of batches of one, ${m} rows a subject`, async () => {
+        assert.ok(LAYERS[op], `the rule table has per-example rules for ${op}: give it a layer here`);
         for (const [i, layer] of LAYERS[op].entries()) {
           for (const dtype of ['float32', 'float64'] as const)
-            await compare(layer, 5, m, dtype, `${op}${i}${m}`);
+            await compare({ layer, subjects: 5, m, dtype, seed: `${op}${i}${m}`, options: { norms } });
         }
       });
     }
   }
 }
 
+test('automatic clipping scales by C / (norm + 0.01)', async () => {
+  await compare({
+    layer: perceptron,
+    subjects: 5,
+    m: 2,
+    dtype: 'float64',
+    seed: 'auto',
+    options: { clipping: 'automatic' },
+  });
+});
+
+test('per-layer clipping gives each of L layers C / sqrt(L)', async () => {
+  const two: Layer = ({ x }) => {
+    const [v, w] = [parameter(x, 'a', 4, 4), parameter(x, 'w', 4, 3)];
+    return { y: graph.dense(graph.tanh(graph.dense(x, v)), w), parameters: [v, w] };
+  };
+  await compare({
+    layer: two,
+    subjects: 5,
+    m: 2,
+    dtype: 'float64',
+    seed: 'per-layer',
+    options: { clipping: 'per-layer' },
+  });
+});
+
+test('the cheaper rule is chosen, and says why', async () => {
+  const planned = async (norms: ClippingOptions['norms'], m: number) =>
+    (
+      await compare({
+        layer: LAYERS.embedding![1]!,
+        subjects: 2,
+        m,
+        dtype: 'float64',
+        seed: 'plan',
+        options: norms ? { norms } : {},
+      })
+    )[0]!;
+  assert.equal((await planned('ghost', 2)).rule, 'ghost');
+  assert.deepEqual((await planned(undefined, 64)).layers, ['embedding', 'dense']);
+  assert.equal((await planned(undefined, 64)).rule, 'instantiated');
+  assert.match((await planned(undefined, 64)).reason, /128 rows: its gradient has 12 elements/);
+  const tiedBothWays = await compare({
+    layer: LAYERS.dense![6]!,
+    subjects: 2,
+    m: 2,
+    dtype: 'float64',
+    seed: 'plan',
+    options: { norms: 'ghost' },
+  });
+  assert.match(tiedBothWays[0]!.reason, /different kinds share it/);
+});
+
 test('a subject with NaN or infinity adds exactly nothing', async () => {
   for (const poison of [0, 1]) {
-    for (const m of [1, 3]) await compare(LAYERS.dense![2]!, 4, m, 'float64', `poison${m}`, poison);
+    for (const m of [1, 3]) {
+      for (const norms of ['ghost', 'instantiated'] as const)
+        await compare({
+          layer: perceptron,
+          subjects: 4,
+          m,
+          dtype: 'float64',
+          seed: `poison${m}`,
+          poison,
+          options: { norms },
+        });
+    }
   }
 });
 
 test('any number of subjects and rows', async () => {
   const shapes = fc.record({ subjects: fc.integer({ min: 1, max: 6 }), m: fc.integer({ min: 1, max: 5 }) });
   await fc.assert(
-    fc.asyncProperty(shapes, ({ subjects, m }) =>
-      compare(LAYERS.dense![2]!, subjects, m, 'float64', `${subjects}x${m}`),
-    ),
+    fc.asyncProperty(shapes, async ({ subjects, m }) => {
+      await compare({ layer: perceptron, subjects, m, dtype: 'float64', seed: `${subjects}x${m}` });
+    }),
     { numRuns: 12, seed: 7 },
   );
 });
 
 test('the sensitivity of the clipped sum is the clip norm, however large the gradients', async () => {
   const g = new GraphBuilder();
-  const { losses: rows, parameters } = losses(g, LAYERS.dense![2]!, 8, 4, 'float32');
+  const { losses: rows, parameters } = losses(g, perceptron, 8, 4, 'float32');
   const { sums } = clippedGradientSum(rows, parameters, { subjects: 2, l2ClipNorm: 0.1 });
   sums.forEach((sum, i) => {
     g.output(`sum${i}`, sum);
@@ -222,7 +407,15 @@ const refused: Readonly<Record<string, (x: Value, w: Value) => Value>> = {
     graph.reduceSum(graph.add(graph.dense(x, w), graph.reduceSum(x, [1])), [1]),
   'a softmax over the batch': (x, w) => graph.softmax(graph.reduceSum(graph.dense(x, w), [1])),
   'a parameter outside of a layer': (x, w) => graph.reduceSum(graph.matmul(x, w), [1]),
-  'a parameter that two layers share': (x, w) => graph.reduceSum(graph.dense(graph.dense(x, w), w), [1]),
+  'a layer on values that are the same for all examples': (x, w) =>
+    graph.reduceSum(
+      graph.mul(x, graph.dense(x.graph.constant('float32', [4, 4], new Float32Array(16)), w)),
+      [1],
+    ),
+  'weights that are computed from parameters': (x, w) =>
+    graph.reduceSum(graph.dense(x, graph.mul(w, 2)), [1]),
+  'inputs whose first axis counts something else': (x, w) =>
+    graph.reduceSum(graph.mul(graph.dense(x, w), x.graph.examples('row', [1, 4])), [1]),
 };
 
 for (const [name, build] of Object.entries(refused)) {
@@ -234,6 +427,8 @@ for (const [name, build] of Object.entries(refused)) {
       () => clippedGradientSum(build(x, w), [w], { subjects: 4, l2ClipNorm: 1 }),
       (error) => isError(error, GRAPH.NO_PER_EXAMPLE_RULE),
     );
-    gradients(build(x, w), [w]);
+    const again = new GraphBuilder();
+    const parameter = again.parameter('w', [4, 4]);
+    gradients(build(again.examples('x', [4, 4]), parameter), [parameter]);
   });
 }

@@ -32,6 +32,18 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       ],
       build: (x, w) => graph.dense(x!, w!),
     },
+    { inputs: [[3, 4], [2, 4], [2]], build: (x, w, b) => graph.dense(x!, w!, b, { transposed: true }) },
+  ],
+  embedding: [{ inputs: [[4, 2]], build: (table) => graph.embedding(table!, labels(table!)) }],
+  scale: [{ inputs: [[3, 4], [4]], build: (x, gamma) => graph.scale(x!, gamma!) }],
+  shift: [
+    {
+      inputs: [
+        [3, 2, 4],
+        [2, 4],
+      ],
+      build: (x, positions) => graph.shift(x!, positions!),
+    },
   ],
   add: [
     { inputs: [[3, 2], [2]], build: (a, b) => graph.add(a!, b!) },

@@ -1,5 +1,6 @@
 import type { Value } from '../builder.ts';
-import { dense, relu, sigmoid, tanh } from '../ops.ts';
+import { dense } from '../layers.ts';
+import { relu, sigmoid, tanh } from '../ops.ts';
 
 const ACTIVATIONS = { relu, tanh, sigmoid } as const;
 

@@ -3,18 +3,20 @@ import type { Value } from '../builder.ts';
 /** Cotangents of a node's inputs, in their order; undefined where no gradient flows by definition (indices, conditions). */
 export type Vjp = (node: Value, cotangent: Value) => readonly (Value | undefined)[];
 
-/** One use of parameters by a layer, seen by the rules that need single examples. */
+/** One use of one parameter by a layer, seen by the rules that need single subjects. */
 export interface ParametrisedUse {
-  /** The layer's node; its inputs are the layer's input and its parameters. */
+  /** The layer's node. */
   readonly node: Value;
-  /** Gradient of the sum of the losses by the layer's output; row i belongs to example i. */
+  /** Which input of the node the parameter is. */
+  readonly at: number;
+  /** Gradient of the sum of the losses by the layer's output; its rows belong to the subjects in turn. */
   readonly outputGradient: Value;
   /** Number of groups of consecutive rows whose joint norm is clipped. */
   readonly subjects: number;
 }
 
 export interface GhostNorm {
-  /** Squared norm of each subject's gradient over this layer's parameters, [subjects, 1]. */
+  /** Squared norm of each subject's gradient by the parameter, [subjects, 1]. */
   readonly squared: Value;
   /** The rounding of `squared` is at most 4 * `terms` * u * `magnitude`, u the unit roundoff (see dense.ts). */
   readonly magnitude: Value;
@@ -36,12 +38,23 @@ export type Mixes = (
   subjects: number,
 ) => string | undefined;
 
+/** What a layer with parameters knows about the gradients of single subjects. */
+export interface LayerRules {
+  /** Which inputs of the node may be parameters. */
+  readonly parameters: readonly number[];
+  /** Squared gradient norms of the subjects without their gradients, or why this parameter has none. */
+  readonly ghostNorm: (use: ParametrisedUse) => GhostNorm | None;
+  /** The gradients of the subjects themselves, [subjects, ...shape of the parameter]. */
+  readonly subjectGradients: (use: ParametrisedUse) => Value;
+  /** The parameter's gradient summed over all rows, of an output gradient whose rows were scaled, and of the layer's masked input. */
+  readonly clippedSum: (use: ParametrisedUse, input: Value) => Value;
+  /** Multiplications a subject of the two norms, which decide between them where both exist. */
+  readonly costs: (use: ParametrisedUse) => { readonly ghost: number; readonly instantiated: number };
+}
+
 /** One row of the table: everything that is differentiated about an operation. */
 export interface Rule {
   readonly vjp: Vjp | None;
-  /** Squared gradient norms of single subjects without their gradients. */
-  readonly ghostNorm: ((use: ParametrisedUse) => GhostNorm) | None;
-  /** Parameter gradients summed over examples, given the scaled and masked input and output gradient. */
-  readonly clippedSum: ((node: Value, input: Value, outputGradient: Value) => readonly Value[]) | None;
+  readonly perExample: LayerRules | None;
   readonly mixes: Mixes;
 }

@@ -1,5 +1,7 @@
+import * as affine from './affine.ts';
 import * as dense from './dense.ts';
 import * as elementwise from './elementwise.ts';
+import * as embedding from './embedding.ts';
 import * as loss from './loss.ts';
 import { type Mixes, type None, none, type Rule, type Vjp } from './rule.ts';
 import * as structure from './structure.ts';
@@ -10,14 +12,13 @@ import * as structure from './structure.ts';
  */
 
 const NO_PARAMETERS = none(
-  'it has no parameters of its own; parameters reach an example through dense layers',
+  'it has no parameters of its own; parameters reach an example through layers (dense, embedding, scale, shift)',
 );
 
 /** An operation without parameters. */
 const plain = (vjp: Vjp | None, mixes: Mixes): Rule => ({
   vjp,
-  ghostNorm: NO_PARAMETERS,
-  clippedSum: NO_PARAMETERS,
+  perExample: NO_PARAMETERS,
   mixes,
 });
 
@@ -33,7 +34,15 @@ export const RULES: Readonly<Record<string, Rule>> = {
   shared: leaf,
   constant: leaf,
 
-  dense: { vjp: dense.vjp, ghostNorm: dense.ghostNorm, clippedSum: dense.clippedSum, mixes: dense.mixes },
+  // Layers: vjp, ghostNorm, subjectGradients and clippedSum of each stand together in its file.
+  dense: { vjp: dense.vjp, perExample: dense.perExample, mixes: dense.mixes },
+  embedding: { vjp: embedding.vjp, perExample: embedding.perExample, mixes: embedding.mixes },
+  scale: { vjp: affine.scaleVjp, perExample: affine.scale, mixes: affine.mixes },
+  shift: { vjp: affine.shiftVjp, perExample: affine.shift, mixes: affine.mixes },
+  scatterAdd: plain(
+    none('it is built by gradients only, which are not differentiated again'),
+    () => 'adds up rows of different examples',
+  ),
 
   add: plain(elementwise.addVjp, elementwise.elementwiseMixes),
   sub: plain(elementwise.subVjp, elementwise.elementwiseMixes),
