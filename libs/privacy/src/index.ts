@@ -6,6 +6,14 @@ export {
 } from './accountants/epsilon.ts';
 export { pldEpsilonUpper } from './accountants/pld.ts';
 export { RDP_ORDERS, rdpEpsilonUpper, rdpOfStep } from './accountants/rdp.ts';
+export {
+  type OpaqueGuarantee,
+  type PrivacyBudget,
+  privacyBudget,
+  requireWithinBudget,
+  type Spending,
+  spentEpsilon,
+} from './budget.ts';
 export { BoundedSum, type ClippedStep } from './clipping/bounded-sum.ts';
 export {
   type ClippedGraphSpec,
@@ -32,6 +40,30 @@ export {
   mechanismSpec,
 } from './mechanism.ts';
 export { addGaussianNoise, GaussianStream, type NoisySum } from './noise/gaussian.ts';
+export {
+  type DpPlan,
+  type DpPlanFields,
+  dpPlan,
+  type NeighboringRelation,
+  NOISE_GENERATORS,
+  PLAN_FORMAT,
+  type PlanClipping,
+  type PlanNoise,
+  type PlanSampling,
+  type PrivacyUnit,
+  parsePlan,
+  planBytes,
+  planHash,
+  planText,
+} from './plan.ts';
+export {
+  calibratedPlan,
+  composedCost,
+  effectiveNoiseMultiplier,
+  type PlanCost,
+  type PlanPart,
+  planCost,
+} from './plan-cost.ts';
 export { PrivacyRandomness, type RunMode } from './randomness.ts';
 export { samplePoisson } from './sampling/poisson.ts';
 export { type DpSgdRun, dpSgdStep, type GradientUpdate } from './step/dp-sgd.ts';

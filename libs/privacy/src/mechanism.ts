@@ -2,8 +2,8 @@ import { canonicalJson, hex, sha256 } from '@lethe/std';
 import { PRIVACY } from './errors.ts';
 
 /**
- * The privacy-relevant facts of a DP-SGD run, as one frozen record: trainers execute it, accountants price it, the certificate quotes it.
- * Nobody passes a loose sigma, probability or number of steps.
+ * The privacy-relevant facts of a DP-SGD run as release 0.1 recorded them; `DpPlan` (plan.ts) has taken its place, and this record and its hash stay
+ * readable for the histories that name it.
  *
  * Evolution: fields are never removed and never change their meaning; another mechanism is another `kind`; a kind that a reader does not know is
  * unsupported, never "fine". What only changes speed is in `ExecutionOptions` and outside the hash.
