@@ -18,6 +18,8 @@ export interface Value {
   readonly shape: Shape;
   readonly dtype: DType;
   readonly name: string;
+  /** The layers it was built in, outermost first, joined with dots; '' outside of any. */
+  readonly scope: string;
   readonly source: Source;
 }
 
@@ -56,6 +58,32 @@ export class GraphBuilder {
   readonly #inputs: Value[] = [];
   readonly #known = new Map<string, Value>();
   readonly #outputs = new Map<string, Value>();
+  #scope = '';
+
+  /**
+   * Builds a layer: parameters that `build` declares are named `name.…`, and a refusal of their shapes says where it arose.
+   * Scopes nest.
+   * @example g.scope('conv1', () => conv2d(x, g.parameter('w', [64, 16])))
+   */
+  scope<T>(name: string, build: () => T): T {
+    const outer = this.#scope;
+    this.#scope = this.scoped(name);
+    try {
+      return build();
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  /** A name within the current scope. */
+  scoped(name: string): string {
+    return this.#scope === '' ? name : `${this.#scope}.${name}`;
+  }
+
+  /** `message`, after the layer that is being built. */
+  located(message: string): string {
+    return this.#scope === '' ? message : `${this.#scope}: ${message}`;
+  }
 
   /** An input whose first axis counts examples. */
   examples(name: string, shape: Shape, dtype: DType = 'float32'): Value {
@@ -64,7 +92,7 @@ export class GraphBuilder {
 
   /** A learned tensor. */
   parameter(name: string, shape: Shape, dtype: DType = 'float32'): Value {
-    return this.#input('parameter', name, shape, dtype);
+    return this.#input('parameter', this.scoped(name), shape, dtype);
   }
 
   /** An input that is the same for all examples: learning rate, noise, targets. */
@@ -106,18 +134,23 @@ export class GraphBuilder {
     const { op, type, inputs, shape, attributes = {}, domain = '' } = spec;
     const dtype = spec.dtype ?? inputs[0]!.dtype;
     for (const input of inputs) assert(input.graph === this, `${op} mixes values of two graphs`);
-    const key = `${op}|${inputs.map((input) => input.id).join(',')}|${JSON.stringify(attributes)}|${shape.join(',')}|${dtype}`;
+    const key = `${op}|${type}|${inputs.map((input) => input.id).join(',')}|${JSON.stringify(attributes)}|${shape.join(',')}|${dtype}`;
     return this.#once(key, () =>
       this.#add({ op, inputs, attributes, shape, dtype }, { kind: 'operator', type, domain }),
     );
   }
 
-  /** Names a sub-graph so that the rule table can give it a gradient of its own. */
-  composite(op: string, inputs: readonly Value[], body: Value): Value {
-    const key = `${op}|${inputs.map((input) => input.id).join(',')}|body${body.id}`;
+  /** Names a sub-graph so that the rule table can give it a gradient of its own; `attributes` are what that rule needs to know. */
+  composite(
+    op: string,
+    inputs: readonly Value[],
+    body: Value,
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): Value {
+    const key = `${op}|${inputs.map((input) => input.id).join(',')}|${JSON.stringify(attributes)}|body${body.id}`;
     const { shape, dtype } = body;
     return this.#once(key, () =>
-      this.#add({ op, inputs, attributes: {}, shape, dtype }, { kind: 'composite', body }),
+      this.#add({ op, inputs, attributes, shape, dtype }, { kind: 'composite', body }),
     );
   }
 
@@ -131,9 +164,13 @@ export class GraphBuilder {
     return value;
   }
 
-  #add(part: Omit<Value, 'graph' | 'id' | 'source' | 'name'> & { name?: string }, source: Source): Value {
+  #add(
+    part: Omit<Value, 'graph' | 'id' | 'source' | 'scope' | 'name'> & { name?: string },
+    source: Source,
+  ): Value {
     const id = this.#values.length;
-    const value: Value = { ...part, graph: this, id, source, name: part.name ?? `v${id}` };
+    const name = part.name ?? this.scoped(`v${id}`);
+    const value: Value = { ...part, graph: this, id, source, scope: this.#scope, name };
     this.#values.push(value);
     return value;
   }

@@ -7,6 +7,7 @@ export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
 export type { OnnxPort } from './onnx.ts';
 export * from './onnx-read.ts';
 export * from './ops.ts';
+export * from './ops-structure.ts';
 export {
   type ClippedSum,
   type ClippingOptions,

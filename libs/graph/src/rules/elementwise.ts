@@ -1,6 +1,19 @@
 import { type Shape, sameShape } from '@lethe/tensor';
 import type { Value } from '../builder.ts';
-import { cast, div, greater, mul, neg, reduceSum, reshape, sub, where } from '../ops.ts';
+import {
+  cast,
+  div,
+  exp as exponential,
+  greater,
+  greaterOrEqual,
+  mul,
+  neg,
+  reduceSum,
+  reshape,
+  sign,
+  sub,
+  where,
+} from '../ops.ts';
 import type { Mixes, Vjp } from './rule.ts';
 
 /** Sums a cotangent over the axes along which an operand of that shape was broadcast. */
@@ -34,6 +47,18 @@ export const sigmoid: Vjp = (y, g) => [mul(g, mul(y, sub(1, y)))];
 export const sqrt: Vjp = (y, g) => [div(mul(g, 0.5), y)];
 export const exp: Vjp = (y, g) => [mul(g, y)];
 export const log: Vjp = (node, g) => [div(g, node.inputs[0]!)];
+/** The derivative at 0 is 0. */
+export const abs: Vjp = (node, g) => [mul(g, sign(node.inputs[0]!))];
+export const reciprocal: Vjp = (y, g) => [neg(mul(g, mul(y, y)))];
+export const erf: Vjp = (node, g) => {
+  const x = node.inputs[0]!;
+  return [mul(mul(g, 2 / Math.sqrt(Math.PI)), exponential(neg(mul(x, x))))];
+};
+/** Where both are equal the first one has the gradient. */
+export const maximum = binary((g, a, b) => {
+  const first = mul(cast(greaterOrEqual(a, b), g.dtype), g);
+  return [first, sub(g, first)];
+});
 export const identity: Vjp = (_node, g) => [g];
 export const negated: Vjp = (_node, g) => [neg(g)];
 

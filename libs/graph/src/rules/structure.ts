@@ -1,5 +1,18 @@
 import type { Value } from '../builder.ts';
-import { expand, matmul, mul, reduceSum, reshape, softmax, sub, transpose, transposed } from '../ops.ts';
+import {
+  cast,
+  div,
+  equal,
+  expand,
+  matmul,
+  mul,
+  reduceSum,
+  reshape,
+  softmax,
+  sub,
+  transpose,
+  transposed,
+} from '../ops.ts';
 import { sumTo } from './elementwise.ts';
 import type { Mixes, Vjp } from './rule.ts';
 
@@ -34,6 +47,18 @@ export const reduceSumSquareVjp: Vjp = (node, g) => [
   undefined,
 ];
 
+export const reduceMaxVjp: Vjp = (node, g) => {
+  const x = node.inputs[0]!;
+  const largest = cast(equal(x, restore(node, node)), g.dtype);
+  return [
+    mul(
+      largest,
+      restore(node, div(g, reduceSum(largest, axesOf(node), node.shape.length === x.shape.length))),
+    ),
+    undefined,
+  ];
+};
+
 export const reduceMixes: Mixes = (node) =>
   axesOf(node).includes(0) ? 'reduces over the examples of the batch' : undefined;
 
@@ -47,25 +72,40 @@ export const reshapeMixes: Mixes = (node, _depends, subjects) =>
 
 export const expandVjp: Vjp = (node, g) => [sumTo(g, node.inputs[0]!.shape), undefined];
 
-export const transposeVjp: Vjp = (_node, g) => [transpose(g)];
+const orderOf = (node: Value): readonly number[] => {
+  const { perm } = node.attributes;
+  return perm && 'ints' in perm ? perm.ints : [];
+};
+
+export const transposeVjp: Vjp = (node, g) => {
+  const order = orderOf(node);
+  return [
+    transpose(
+      g,
+      order.map((_, axis) => order.indexOf(axis)),
+    ),
+  ];
+};
 export const transposeMixes: Mixes = (node) =>
-  node.shape.length === 2 ? 'moves the example axis' : undefined;
+  orderOf(node)[0] === 0 ? undefined : 'moves the example axis';
 
 export const matmulVjp: Vjp = (node, g) => {
   const [a, b] = node.inputs as [Value, Value];
-  const { transA, transB } = transposed(node);
+  const { transA, transB, alpha } = transposed(node);
   return [
-    transA ? matmul(b, g, { transA: transB, transB: true }) : matmul(g, b, { transB: !transB }),
-    transB ? matmul(g, a, { transA: true, transB: transA }) : matmul(a, g, { transA: !transA }),
+    transA ? matmul(b, g, { transA: transB, transB: true, alpha }) : matmul(g, b, { transB: !transB, alpha }),
+    transB ? matmul(g, a, { transA: true, transB: transA, alpha }) : matmul(a, g, { transA: !transA, alpha }),
   ];
 };
 
 export const addProduct: Vjp = (node, g) => [...matmulVjp(node, g), sumTo(g, node.inputs[2]!.shape)];
 
 export const matmulMixes: Mixes = (node, [, right, addend]) => {
-  if (node.shape.length === 3) return undefined;
+  // From rank 3 on the first axis of both operands and of the product is the same: one product for each of its elements.
+  if (node.shape.length >= 3) return undefined;
   const moved = transposed(node).transA;
-  const aligned = !addend || node.inputs[2]!.shape[0] === node.shape[0];
+  const aligned =
+    !addend || (node.inputs[2]!.shape.length === 2 && node.inputs[2]!.shape[0] === node.shape[0]);
   return moved || right || !aligned ? 'multiplies examples with each other' : undefined;
 };
 

@@ -3,6 +3,8 @@ import * as dense from './dense.ts';
 import * as elementwise from './elementwise.ts';
 import * as embedding from './embedding.ts';
 import * as loss from './loss.ts';
+import * as movement from './movement.ts';
+import * as opaque from './opaque.ts';
 import { type Mixes, type None, none, type Rule, type Vjp } from './rule.ts';
 import * as structure from './structure.ts';
 
@@ -55,14 +57,28 @@ export const RULES: Readonly<Record<string, Rule>> = {
   relu: plain(elementwise.relu, elementwise.elementwiseMixes),
   tanh: plain(elementwise.tanh, elementwise.elementwiseMixes),
   sigmoid: plain(elementwise.sigmoid, elementwise.elementwiseMixes),
+  abs: plain(elementwise.abs, elementwise.elementwiseMixes),
+  reciprocal: plain(elementwise.reciprocal, elementwise.elementwiseMixes),
+  erf: plain(elementwise.erf, elementwise.elementwiseMixes),
+  maximum: plain(elementwise.maximum, elementwise.elementwiseMixes),
   where: plain(elementwise.chosen, elementwise.elementwiseMixes),
 
   reduceSum: plain(structure.reduceSumVjp, structure.reduceMixes),
   reduceMean: plain(structure.reduceMeanVjp, structure.reduceMixes),
   reduceSumSquare: plain(structure.reduceSumSquareVjp, structure.reduceMixes),
+  reduceMax: plain(structure.reduceMaxVjp, structure.reduceMixes),
   reshape: plain(structure.reshapeVjp, structure.reshapeMixes),
   expand: plain(structure.expandVjp, elementwise.elementwiseMixes),
   transpose: plain(structure.transposeVjp, structure.transposeMixes),
+  concat: plain(movement.concatVjp, movement.concatMixes),
+  slice: plain(movement.sliceVjp, movement.sliceMixes),
+  pad: plain(movement.padVjp, movement.padMixes),
+  gather: plain(movement.gatherVjp, movement.gatherMixes),
+  pick: plain(movement.pickVjp, movement.rowByRow),
+  addAtIndices: plain(
+    none('it is built by gradients only, which are not differentiated again'),
+    movement.rowByRow,
+  ),
   matmul: plain(structure.matmulVjp, structure.matmulMixes),
   addProduct: plain(structure.addProduct, structure.matmulMixes),
   softmax: plain(structure.softmaxVjp, structure.lastAxisMixes),
@@ -75,10 +91,17 @@ export const RULES: Readonly<Record<string, Rule>> = {
   greater: comparison,
   greaterOrEqual: comparison,
   equal: comparison,
+  sign: plain(
+    none('a sign is constant almost everywhere; signStraightThrough passes gradients'),
+    elementwise.elementwiseMixes,
+  ),
   minimum: plain(
     none('it is used on clip factors only, which are not differentiated'),
     elementwise.elementwiseMixes,
   ),
   cast: plain(none('a change of dtype is used on conditions only'), elementwise.elementwiseMixes),
   stopGradient: plain(() => [undefined], elementwise.elementwiseMixes),
+
+  // Imported from ONNX files as it is (onnx-import.ts).
+  opaque: plain(opaque.vjp, opaque.mixes),
 };
