@@ -44,4 +44,10 @@ export const DATASETS = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Ask for at least one party and for no more parties than the smallest split axis is long.',
   },
+  FEATURES_UNFIT: {
+    code: 'LETHE-2309',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Train on the fields themselves, or use a dataset of one numeric-vector field of shape [h, w], both at least 11.',
+  },
 });
