@@ -26,7 +26,6 @@ const rules = (rowGradient: (node: Value, g: Value) => Value): LayerRules => ({
     return reshape(count === 1 ? grouped : reduceSum(grouped, [1]), [subjects, ...shape]);
   },
   clippedSum: ({ node, outputGradient }) => sumTo(rowGradient(node, outputGradient), node.inputs[1]!.shape),
-  costs: () => ({ ghost: Number.POSITIVE_INFINITY, instantiated: 0 }),
 });
 
 export const scale = rules((node, g) => mul(g, node.inputs[0]!));

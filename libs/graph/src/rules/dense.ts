@@ -70,11 +70,6 @@ export const perExample: LayerRules = {
   ghostNorm,
   subjectGradients,
   clippedSum,
-  costs: ({ node, subjects }) => {
-    const rows = node.shape[0]! / subjects;
-    const [p, d] = [node.inputs[0]!.shape[1]!, node.shape[1]!];
-    return { ghost: rows === 1 ? 0 : rows * rows * (p + d), instantiated: p * d };
-  },
 };
 
 export const mixes: Mixes = (_node, [, weights, bias]) =>

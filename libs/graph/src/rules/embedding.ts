@@ -57,11 +57,6 @@ export const perExample: LayerRules = {
   subjectGradients,
   clippedSum: ({ node, outputGradient }) =>
     scatterAdd(node.inputs[1]!, outputGradient, node.inputs[0]!.shape[0]!),
-  costs: ({ node, subjects }) => {
-    const rows = node.shape[0]! / subjects;
-    const [v, d] = node.inputs[0]!.shape as [number, number];
-    return { ghost: rows * rows * d, instantiated: v * d };
-  },
 };
 
 export const mixes: Mixes = (_node, [table]) =>

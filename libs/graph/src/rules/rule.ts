@@ -48,8 +48,6 @@ export interface LayerRules {
   readonly subjectGradients: (use: ParametrisedUse) => Value;
   /** The parameter's gradient summed over all rows, of an output gradient whose rows were scaled, and of the layer's masked input. */
   readonly clippedSum: (use: ParametrisedUse, input: Value) => Value;
-  /** Multiplications a subject of the two norms, which decide between them where both exist. */
-  readonly costs: (use: ParametrisedUse) => { readonly ghost: number; readonly instantiated: number };
 }
 
 /** One row of the table: everything that is differentiated about an operation. */
