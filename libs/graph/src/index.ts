@@ -5,6 +5,7 @@ export * from './functions.ts';
 export * from './layers.ts';
 export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
 export type { OnnxPort } from './onnx.ts';
+export { type Imported, type ImportOptions, importOnnx } from './onnx-import.ts';
 export * from './onnx-read.ts';
 export * from './ops.ts';
 export * from './ops-structure.ts';

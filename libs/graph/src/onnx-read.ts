@@ -224,6 +224,7 @@ function elementOf(field: Field): OnnxElement {
 const bitsOf = (element: OnnxElement): number =>
   Object.values(ELEMENTS).find(([name]) => name === element)?.[1] ?? 0;
 
+/** One part as it is, or all of them in a row. (Not as arguments: a damaged file may have more parts than a call takes.) */
 function join(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0]!;
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -297,7 +298,7 @@ function storedTensor(bytes: Uint8Array, where: string): StoredTensor {
   if (whole.length > 0 && (bits < 8 || bits > 64 || element.startsWith('complex'))) {
     throw unsupported(called, `stores ${element} as integers`);
   }
-  const data = whole.length > 0 ? packed(whole, bits) : join([...raw, ...singles, ...doubles]);
+  const data = whole.length > 0 ? packed(whole, bits) : join([raw, singles, doubles].flat());
   const count = shape.reduce((product, size) => product * size, 1);
   const expected = Math.ceil((count * bits) / 8);
   if (shape.some((size) => size < 0) || data.length !== expected) {
@@ -338,8 +339,8 @@ export function tensorOf({ name, element, shape, data }: StoredTensor): Tensor {
       `is ${element}, which has no place in a graph here: convert it to float32`,
     );
   }
-  // A slice starts at byte 0 of its own memory, so it is aligned for every dtype.
-  const { buffer } = data.slice();
+  // A copy starts at byte 0 of its own memory, so it is aligned for every dtype. (Buffer's slice would not copy.)
+  const { buffer } = new Uint8Array(data);
   const make: { [K in DType]: () => DataOf[K] } = {
     float32: () => new Float32Array(buffer),
     float64: () => new Float64Array(buffer),
