@@ -58,4 +58,10 @@ export const PRIVACY = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Give the canonical bytes of a plan of a version that this release knows, unchanged.',
   },
+  NOISE_REUSED: {
+    code: 'LETHE-3311',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Ask for the noise of each step once and in order; a resumed run draws a key of its own. Nothing was handed out.',
+  },
 });

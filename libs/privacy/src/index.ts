@@ -40,6 +40,10 @@ export {
   mechanismSpec,
 } from './mechanism.ts';
 export { addGaussianNoise, GaussianStream, type NoisySum } from './noise/gaussian.ts';
+export { type NoiseGrid, noiseGrid, roundToGrid } from './noise/grid.ts';
+export { drawNoiseKey } from './noise/keystream.ts';
+export { samplerTotalVariation } from './noise/rounded-normal.ts';
+export { StepNoise } from './noise/step-noise.ts';
 export {
   type DpPlan,
   type DpPlanFields,
