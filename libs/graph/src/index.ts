@@ -1,16 +1,39 @@
+export * from './activations.ts';
+export { type AttentionOptions, multiHeadAttention } from './attention.ts';
 export { ancestors, GraphBuilder, type InputRole, type Model, type Value } from './builder.ts';
+export {
+  averagePool2d,
+  conv2d,
+  globalAveragePool2d,
+  maxPool2d,
+  unfold2d,
+  type Window,
+} from './convolution.ts';
 export { cotangents, gradients } from './differentiate.ts';
 export { GRAPH } from './errors.ts';
 export * from './functions.ts';
 export * from './layers.ts';
+export {
+  cosineLogits,
+  cosineLoss,
+  hinge,
+  infoNce,
+  klDivergence,
+  meanSquaredError,
+  normalizeRows,
+  sigmoidCrossEntropy,
+} from './losses.ts';
 export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
+export { groupNormalize, layerNormalize, rmsNormalize } from './normalization.ts';
 export type { OnnxPort } from './onnx.ts';
+export { type Exported, type ExportOptions, exportOnnx } from './onnx-export.ts';
 export { type Imported, type ImportOptions, importOnnx } from './onnx-import.ts';
 export * from './onnx-read.ts';
 export * from './ops.ts';
 export * from './ops-structure.ts';
 export {
   type ClippedSum,
+  type Clipping,
   type ClippingOptions,
   clippedGradientSum,
   explainPerExample,

@@ -31,11 +31,24 @@ export interface OnnxPort {
   readonly shape: Shape;
 }
 
+/** A port of a file: an axis may carry a name instead of a size, or nothing. */
+export interface WrittenPort extends Omit<OnnxPort, 'shape'> {
+  readonly shape: readonly (number | string | undefined)[];
+}
+
 export interface OnnxGraph {
-  readonly inputs: readonly OnnxPort[];
-  readonly outputs: readonly OnnxPort[];
+  readonly inputs: readonly WrittenPort[];
+  readonly outputs: readonly WrittenPort[];
   readonly constants: readonly { readonly name: string; readonly tensor: Tensor }[];
   readonly nodes: readonly OnnxNode[];
+}
+
+/** What a file says about itself. */
+export interface OnnxHeader {
+  readonly documentation?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Domains whose operators the file uses besides the standard ones, with their versions. */
+  readonly domains?: readonly (readonly [string, number])[];
 }
 
 const IR_VERSION = 8;
@@ -102,23 +115,30 @@ function constant(writer: BinaryWriter, name: string, value: Tensor): void {
   writer.tag(9, WireType.LengthDelimited).bytes(bytesOf(value.data));
 }
 
-function port(writer: BinaryWriter, item: OnnxPort): void {
+function dimension(writer: BinaryWriter, size: number | string | undefined): void {
+  if (typeof size === 'number') integer(writer, 1, size);
+  else if (size !== undefined) text(writer, 2, size);
+}
+
+function port(writer: BinaryWriter, item: WrittenPort): void {
   text(writer, 1, item.name);
   message(writer, 2, (type) => {
     message(type, 1, (tensorType) => {
       integer(tensorType, 1, ONNX_DTYPE[item.dtype]);
       message(tensorType, 2, (shape) => {
-        for (const size of item.shape) message(shape, 1, (dim) => integer(dim, 1, size));
+        for (const size of item.shape) message(shape, 1, (dim) => dimension(dim, size));
       });
     });
   });
 }
 
 /** The bytes of a ModelProto. The same graph gives the same bytes. */
-export function encodeModel(graph: OnnxGraph): Uint8Array {
+export function encodeModel(graph: OnnxGraph, header: OnnxHeader = {}): Uint8Array {
+  const { documentation, metadata = {}, domains = [['com.microsoft', 1]] } = header;
   const writer = new BinaryWriter();
   integer(writer, 1, IR_VERSION);
   text(writer, 2, 'lethe');
+  if (documentation !== undefined) text(writer, 6, documentation);
   message(writer, 7, (w) => {
     for (const item of graph.nodes) message(w, 1, (n) => node(n, item));
     text(w, 2, 'lethe');
@@ -126,14 +146,16 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
     for (const item of graph.inputs) message(w, 11, (p) => port(p, item));
     for (const item of graph.outputs) message(w, 12, (p) => port(p, item));
   });
-  const opsets: readonly (readonly [string, number])[] = [
-    ['', OPSET],
-    ['com.microsoft', 1],
-  ];
-  for (const [domain, version] of opsets) {
+  for (const [domain, version] of [['', OPSET] as const, ...domains]) {
     message(writer, 8, (w) => {
       if (domain !== '') text(w, 1, domain);
       integer(w, 2, version);
+    });
+  }
+  for (const [key, value] of Object.entries(metadata)) {
+    message(writer, 14, (w) => {
+      text(w, 1, key);
+      text(w, 2, value);
     });
   }
   return writer.finish();

@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  add,
+  batchNormalize,
+  dense,
+  exportOnnx,
+  GRAPH,
+  GraphBuilder,
+  gradients,
+  importOnnx,
+  matmul,
+  mlp,
+  mlpParameters,
+  mul,
+  readOnnx,
+  reduceMean,
+  reduceSum,
+  relu,
+  reshape,
+  softmax,
+  softmaxCrossEntropy,
+  type Value,
+} from '@lethe/graph';
+import { isError, seededRandom } from '@lethe/std';
+import { elements, float32, type Shape, sameShape, type Tensor } from '@lethe/tensor';
+import * as ort from 'onnxruntime-node';
+import { buildPredictor } from './predictor.ts';
+import { Session, type Tensors } from './session.ts';
+
+/** ONNX files that come in and go out, run: what an import computes, what its gradients are, what others see of an export. */
+
+const drawn = (seed: string, shape: Shape): Tensor<'float32'> => {
+  const random = seededRandom('onnx.test', seed);
+  return float32(
+    shape,
+    Float32Array.from({ length: elements(shape) }, () => 2 * random.uniform() - 1),
+  );
+};
+
+const draw = (values: readonly { readonly name: string; readonly shape: Shape }[]): Record<string, Tensor> =>
+  Object.fromEntries(values.map(({ name, shape }) => [name, drawn(name, shape)]));
+
+async function run(g: GraphBuilder, feeds: Tensors): Promise<Record<string, Tensor>> {
+  const session = await Session.create(g.build());
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.close();
+  }
+}
+
+function near(found: Tensor | undefined, expected: Tensor | undefined, tolerance = 1e-5): void {
+  assert.ok(
+    found && expected && sameShape(found.shape, expected.shape),
+    `${found?.shape} is not ${expected?.shape}`,
+  );
+  for (const [i, value] of Array.from(expected.data, Number).entries()) {
+    assert.ok(
+      Math.abs(Number(found.data[i]) - value) <= tolerance,
+      `element ${i}: ${found.data[i]}, not ${value}`,
+    );
+  }
+}
+
+/** A file with what exporters write: convolution and pooling in NCHW, batch statistics, a shape that is computed, a layer as product and sum. */
+function foreignCnn(): { readonly bytes: Uint8Array; readonly reference: Tensors } {
+  const g = new GraphBuilder();
+  const onnx = (type: string, inputs: readonly Value[], shape: Shape, attributes = {}): Value =>
+    g.operator({ op: 'opaque', type, inputs, shape, attributes });
+  const values = draw([
+    { name: 'conv.weight', shape: [4, 1, 3, 3] },
+    { name: 'conv.bias', shape: [4] },
+    { name: 'fc.weight', shape: [64, 3] },
+    { name: 'fc.bias', shape: [3] },
+  ]);
+  const weight = (name: string): Value => g.parameter(name, values[name]!.shape);
+  const x = g.examples('image', [2, 1, 8, 8]);
+  const padding = { pads: { ints: [1, 1, 1, 1] } };
+  const conv = onnx('Conv', [x, weight('conv.weight'), weight('conv.bias')], [2, 4, 8, 8], padding);
+  const pooled = onnx('MaxPool', [relu(conv)], [2, 4, 4, 4], {
+    kernel_shape: { ints: [2, 2] },
+    strides: { ints: [2, 2] },
+  });
+  const features = reshape(pooled, [2, 64]);
+  const logits = add(matmul(features, weight('fc.weight')), weight('fc.bias'));
+  const { bytes } = exportOnnx({ features, logits }, values);
+  return { bytes, reference: values };
+}
+
+test('a model of ours goes out and comes back: equal results, and onnxruntime alone gives the same', async () => {
+  const spec = { widths: [6, 5, 3], activation: 'tanh' } as const;
+  const parameters = draw(mlpParameters(spec));
+  const g = new GraphBuilder();
+  const { logits } = mlp(g.examples('x', [4, 6]), spec);
+  const { bytes, batch, parametersDigest } = exportOnnx({ logits }, parameters, {
+    documentation: 'a small perceptron',
+  });
+  assert.deepEqual(batch, { open: true });
+
+  const file = readOnnx(bytes);
+  assert.equal(file.metadata['lethe.parameters.sha256'], parametersDigest);
+  assert.equal(file.documentation, 'a small perceptron');
+  assert.deepEqual({ ...file.opsets }, { '': 18 });
+  assert.deepEqual(file.graph.inputs, [{ name: 'x', element: 'float32', shape: ['batch', 6] }]);
+  assert.deepEqual(file.graph.outputs, [{ name: 'logits', element: 'float32', shape: ['batch', 3] }]);
+
+  // Seven rows, in a file that was built for four.
+  const x = drawn('x', [7, 6]);
+  const predictor = await buildPredictor({ model: spec, rows: 7 });
+  const expected = float32([7, 3], await predictor.logits(parameters, x.data));
+  await predictor.close();
+  const plain = await ort.InferenceSession.create(bytes);
+  const found = await plain.run({ x: new ort.Tensor('float32', x.data, [7, 6]) });
+  near(float32([7, 3], found.logits!.data as Float32Array), expected, 0);
+
+  const back = new GraphBuilder();
+  const imported = importOnnx(back, bytes, { inputs: { x: back.examples('rows', [7, 6]) } });
+  assert.deepEqual([imported.opaque, imported.parameters], [[], []]);
+  back.output('logits', imported.outputs.logits!);
+  near((await run(back, { rows: x })).logits, expected, 0);
+});
+
+test('an imported trainable model has the gradients of the one that was written here', async () => {
+  const spec = { widths: [6, 5, 3], activation: 'relu' } as const;
+  const parameters = draw(mlpParameters(spec));
+  const outgoing = new GraphBuilder();
+  const { bytes } = exportOnnx({ logits: mlp(outgoing.examples('x', [4, 6]), spec).logits }, parameters);
+  const gradientsOf = async (
+    build: (x: Value) => { logits: Value; wrt: readonly Value[] },
+  ): Promise<Tensors> => {
+    const g = new GraphBuilder();
+    const { logits, wrt } = build(g.examples('x', [4, 6]));
+    const labels = g.constant('int64', [4], BigInt64Array.of(0n, 2n, 1n, 2n));
+    const loss = reduceSum(softmaxCrossEntropy(logits, labels));
+    gradients(loss, wrt).forEach((value, i) => {
+      g.output(`gradient of ${wrt[i]!.name}`, value);
+    });
+    const model = g.build();
+    const feeds = Object.fromEntries(
+      model.inputs.map(({ name, shape }) => [name, parameters[name] ?? drawn(name, shape)]),
+    );
+    return run(g, feeds);
+  };
+  const ours = await gradientsOf((x) => {
+    const { logits, parameters: wrt } = mlp(x, spec);
+    return { logits, wrt };
+  });
+  const theirs = await gradientsOf((x) => {
+    const imported = importOnnx(x.graph, bytes, { inputs: { x }, trainable: () => true });
+    assert.deepEqual(imported.initial, parameters);
+    return { logits: imported.outputs.logits!, wrt: imported.parameters };
+  });
+  assert.deepEqual(Object.keys(theirs).sort(), Object.keys(ours).sort());
+  for (const [name, value] of Object.entries(ours)) near(theirs[name], value, 1e-6);
+});
+
+test('a convolutional encoder of others is run frozen under a head that is trained', async () => {
+  const { bytes, reference } = foreignCnn();
+  const image = drawn('image', [2, 1, 8, 8]);
+  const plain = await ort.InferenceSession.create(bytes);
+  const direct = await plain.run({ image: new ort.Tensor('float32', image.data, [2, 1, 8, 8]) });
+  const expected = float32([2, 3], direct.logits!.data as Float32Array);
+
+  const g = new GraphBuilder();
+  const head = (name: string): boolean => name.startsWith('fc.');
+  const { outputs, parameters, opaque, initial } = importOnnx(g, bytes, { batch: 2, trainable: head });
+  assert.deepEqual(
+    parameters.map(({ name }) => name),
+    ['fc.weight', 'fc.bias'],
+  );
+  assert.deepEqual(
+    opaque.map(({ type }) => type),
+    ['Conv', 'MaxPool'],
+  );
+  assert.equal(
+    outputs.logits!.op,
+    'dense',
+    'product and sum become one layer, whose per-example rule is known',
+  );
+  g.output('logits', outputs.logits!);
+  const labels = g.constant('int64', [2], BigInt64Array.of(0n, 2n));
+  gradients(reduceSum(softmaxCrossEntropy(outputs.logits!, labels)), parameters).forEach((value, i) => {
+    g.output(`d${i}`, value);
+  });
+  const found = await run(g, {
+    image,
+    'fc.weight': reference['fc.weight']!,
+    'fc.bias': reference['fc.bias']!,
+  });
+  near(found.logits, expected);
+  assert.deepEqual(initial['fc.bias'], reference['fc.bias']);
+
+  // The bias gradient by hand: the sum over rows of softmax minus one-hot.
+  const check = new GraphBuilder();
+  check.output('p', softmax(check.examples('z', [2, 3])));
+  const { p } = await run(check, { z: expected });
+  const rows = Array.from(p!.data as Float32Array);
+  const byHand = [rows[0]! - 1 + rows[3]!, rows[1]! + rows[4]!, rows[2]! + rows[5]! - 1];
+  near(found.d1, float32([3], Float32Array.from(byHand)));
+});
+
+test('a gradient through an operator without a rule is refused, naming the node and the way out', () => {
+  const { bytes } = foreignCnn();
+  assert.throws(
+    () => importOnnx(new GraphBuilder(), bytes, { batch: 2, trainable: (name) => name === 'conv.weight' }),
+    (error) =>
+      isError(error, GRAPH.ONNX_NOT_IMPORTED) &&
+      /\(Conv\).*no gradient rule.*conv\.weight.*frozen/.test(String(error)),
+  );
+  const g = new GraphBuilder();
+  const image = g.parameter('image', [2, 1, 8, 8]);
+  const { outputs } = importOnnx(g, bytes, { inputs: { image } });
+  assert.throws(
+    () => gradients(reduceSum(outputs.logits!), [image]),
+    (error) => isError(error, GRAPH.NO_GRADIENT) && /opaque/.test(String(error)),
+  );
+});
+
+test('products of several examples are written with standard operators only', async () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [3, 4, 5]);
+  const scores = softmax(matmul(x, x, { transB: true, alpha: 0.5 }));
+  const mixed = matmul(scores, x, { transA: true });
+  const y = add(mul(mixed, 2), g.parameter('shift', [5]));
+  const values = { shift: drawn('shift', [5]) };
+  const { bytes, batch } = exportOnnx({ y }, values);
+  assert.deepEqual(batch, { open: true });
+  const types = new Set(readOnnx(bytes).graph.nodes.map(({ type }) => type));
+  assert.deepEqual([...types].sort(), ['Add', 'Identity', 'MatMul', 'Mul', 'Softmax', 'Transpose']);
+  g.output('y', y);
+  const given = drawn('x', [3, 4, 5]);
+  const plain = await ort.InferenceSession.create(bytes);
+  const found = await plain.run({ x: new ort.Tensor('float32', given.data, [3, 4, 5]) });
+  near(float32([3, 4, 5], found.y!.data as Float32Array), (await run(g, { x: given, ...values })).y, 1e-6);
+});
+
+test('the batch stays fixed where an operation mixes examples, with the reason', () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [4, 3]);
+  const fixed = (value: Value, says: RegExp): void => {
+    const { batch, bytes } = exportOnnx({ y: value }, {});
+    assert.ok(!batch.open && says.test(batch.reason), JSON.stringify(batch));
+    assert.deepEqual(readOnnx(bytes).graph.inputs[0]!.shape, [4, 3]);
+  };
+  fixed(batchNormalize(x).normalized, /reduces over the examples/);
+  fixed(add(x, g.constant('float32', [4, 1], Float32Array.of(1, 2, 3, 4))), /as long as the batch/);
+  fixed(reduceMean(x), /reduces over the examples/);
+});
+
+test('an export without a value for a parameter, or with another shape, is refused', () => {
+  const g = new GraphBuilder();
+  const y = dense(g.examples('x', [2, 3]), g.parameter('w', [3, 2]));
+  const refuses = (parameters: Tensors, says: RegExp): void =>
+    assert.throws(
+      () => exportOnnx({ y }, parameters),
+      (error) => isError(error, GRAPH.ONNX_NOT_EXPORTED) && says.test(String(error)),
+    );
+  refuses({}, /parameter w is missing/);
+  refuses({ w: drawn('w', [2, 3]) }, /float32 \[2, 3\], the graph's is float32 \[3, 2\]/);
+});
