@@ -29,4 +29,10 @@ export const RUNTIME = defineErrors({
     status: 'FAILED_PRECONDITION',
     remedy: 'Create a new session; this one was closed.',
   },
+  NOISE_LOST: {
+    code: 'LETHE-3065',
+    status: 'INTERNAL',
+    remedy:
+      'Resume the run from its ledger: it draws a new noise key, and the steps that were charged stay charged. Memory is the usual cause.',
+  },
 });

@@ -1,6 +1,7 @@
 export * from './classifier.ts';
 export * from './errors.ts';
 export * from './fingerprint.ts';
+export { NoiseWorker, type NoiseWorkerOptions } from './noise-worker.ts';
 export * from './predictor.ts';
 export * from './session.ts';
 export * from './train-step.ts';
