@@ -32,21 +32,30 @@ export interface ClippedSum {
   readonly plan: readonly NormPlan[];
 }
 
+/**
+ * How a subject's contribution is bounded by C. `flat`: factor min(1, C / norm), Abadi et al. 2016. `automatic`: C / (norm + stability),
+ * Bu et al. 2023 (AUTO-S): every contribution has about the norm C, and C joins the learning rate. `per-layer`: each layer by itself, with bounds
+ * of its own or C / sqrt(layers) each; together, as a Euclidean norm, they must not pass C. McMahan et al. 2018.
+ */
+export type Clipping =
+  | { readonly kind: 'flat' }
+  | { readonly kind: 'automatic'; readonly stability: number }
+  | { readonly kind: 'per-layer'; readonly bounds?: readonly number[] };
+
 export interface ClippingOptions {
   /** Number of subjects; the rows of a subject are consecutive and as many for each. */
   readonly subjects: number;
   /** The bound C on a subject's contribution. A shared input lets it change between steps. */
   readonly l2ClipNorm: number | Value;
-  /**
-   * `flat` (default): factor min(1, C / norm), Abadi et al. 2016. `automatic`: C / (norm + 0.01), Bu et al. 2023 (AUTO-S): every gradient has
-   * about the norm C and C joins the learning rate. `per-layer`: each of L layers by itself at C / sqrt(L), McMahan et al. 2018.
-   */
-  readonly clipping?: 'flat' | 'automatic' | 'per-layer';
+  /** Default: `flat`. */
+  readonly clipping?: Clipping;
   /**
    * `excluded` (default): a subject whose norm is not finite is masked out inside of the graph. `reported`: the sums are only valid if every
    * one of `norms` is finite; the caller checks and runs again without the others. Saves two passes over all activations.
    */
   readonly nonFinite?: 'excluded' | 'reported';
+  /** Element type of the sums where the losses are float32: float64 for sums over many batches. Default: that of the losses. */
+  readonly sums?: 'float32' | 'float64';
   /** How norms are had; for tests and measurements. Default: `cheapest`. */
   readonly norms?: 'cheapest' | 'ghost' | 'instantiated';
 }
@@ -73,9 +82,6 @@ const LIMITS = {
   float64: { largest: Number.MAX_VALUE, roundoff: 2 ** -53 },
 } as const;
 
-/** Keeps the factor of automatic clipping finite; Bu et al. 2023 use the same. */
-const AUTOMATIC_STABILITY = 0.01;
-
 /** A parameter and all its uses, with what was decided for it. */
 interface Decided {
   readonly parameter: Value;
@@ -94,34 +100,34 @@ export function clippedGradientSum(
   wrt: readonly Value[],
   options: ClippingOptions,
 ): ClippedSum {
-  const { l2ClipNorm, clipping = 'flat', nonFinite = 'excluded' } = options;
+  const { l2ClipNorm, clipping = { kind: 'flat' }, nonFinite = 'excluded' } = options;
   const { graph, dtype } = losses;
   assert(dtype === 'float32' || dtype === 'float64', `losses are ${dtype}`);
   const { largest, roundoff } = LIMITS[dtype];
   const decided = decide(losses, wrt, options);
 
   const squares = decided.map((each) => squaredNorm(each, roundoff));
-  const squared = squares.reduce((sum, square) => add(sum, square));
-  const norms = sqrt(squared);
+  const total = (parts: readonly Value[]): Value => parts.reduce((sum, part) => add(sum, part));
+  const squared = total(squares);
   // NaN compares false, so one comparison finds NaN and infinity. 0 gives C / 0 = infinity and the factor 1.
   const finite = less(squared, largest);
-  const bound = typeof l2ClipNorm === 'number' ? graph.number(l2ClipNorm, dtype) : l2ClipNorm;
-  const groups = clipping === 'per-layer' ? groupsOfLayers(decided) : decided.map(() => 0);
-  const factorOf = (group: number): Value => {
-    const own = squares.filter((_, i) => groups[i] === group).reduce((sum, square) => add(sum, square));
-    const share = mul(bound, 1 / Math.sqrt(new Set(groups).size));
+  const whole = typeof l2ClipNorm === 'number' ? graph.number(l2ClipNorm, dtype) : l2ClipNorm;
+  const layers = clipping.kind === 'per-layer' ? layersOf(decided) : decided.map(() => 0);
+  const shares = clipping.kind === 'per-layer' ? layerShares(layers, l2ClipNorm, clipping.bounds) : [1];
+  const factors = layers.map((layer) => {
+    const own = sqrt(total(squares.filter((_, i) => layers[i] === layer)));
+    const bound = mul(whole, shares[layer]!);
     const factor =
-      clipping === 'automatic'
-        ? div(share, add(sqrt(own), AUTOMATIC_STABILITY))
-        : minimum(div(share, sqrt(own)), 1);
+      clipping.kind === 'automatic' ? div(bound, add(own, clipping.stability)) : minimum(div(bound, own), 1);
     return where(finite, factor, 0);
-  };
-  const factors = groups.map(factorOf);
-
+  });
   const keep = nonFinite === 'excluded' ? finite : undefined;
   return {
-    sums: decided.map((each, i) => clippedSum(each, factors[i]!, keep)),
-    norms,
+    sums: decided.map((each, i) => {
+      const sum = clippedSum(each, factors[i]!, keep);
+      return sum.dtype === (options.sums ?? dtype) ? sum : cast(sum, options.sums ?? dtype);
+    }),
+    norms: sqrt(squared),
     factors: [...new Set(factors)].reduce((least, factor) => minimum(least, factor)),
     rounding: CLIP_ROUNDING + Math.max(...decided.map((each) => sumRounding(each, roundoff))),
     plan: decided.map(({ plan }) => plan),
@@ -143,8 +149,9 @@ export function explainPerExample(
 function decide(
   losses: Value,
   wrt: readonly Value[],
-  { subjects, norms = 'cheapest' }: Pick<ClippingOptions, 'subjects' | 'norms'>,
+  options: Pick<ClippingOptions, 'subjects' | 'norms' | 'sums'>,
 ): Decided[] {
+  const { subjects } = options;
   const rows = losses.shape[0];
   if (losses.shape.length !== 1 || rows === undefined || subjects < 1 || rows % subjects !== 0) {
     throw GRAPH.SHAPE_DISAGREES(`${rows} rows do not divide into ${subjects} subjects`, {
@@ -170,7 +177,7 @@ function decide(
         input === parameter ? [{ node, at, outputGradient: found.get(node)!, subjects }] : [],
       ),
     );
-    return { parameter, uses, plan: planOf(parameter, uses, norms) };
+    return { parameter, uses, plan: planOf(parameter, uses, options) };
   });
 }
 
@@ -184,7 +191,7 @@ function layerRules(node: Value): LayerRules {
 function planOf(
   parameter: Value,
   uses: readonly ParametrisedUse[],
-  norms: NonNullable<ClippingOptions['norms']>,
+  { norms = 'cheapest', sums }: Pick<ClippingOptions, 'norms' | 'sums'>,
 ): NormPlan {
   const { subjects } = uses[0]!;
   const rows = uses.reduce((sum, { node }) => sum + node.shape[0]! / subjects, 0);
@@ -193,6 +200,8 @@ function planOf(
   const size = (parameter.dtype === 'float64' ? 8 : 4) * subjects;
   const gramBytes = size * (rows === 1 ? 2 : 2 * rows * rows);
   const gradientBytes = size * elements(parameter.shape);
+  const mustDouble = (rule: NormPlan['rule']): boolean =>
+    rule === 'ghost' && rows > 1 && !sumsWell(rows, subjects);
   const plan = (rule: NormPlan['rule'], reason: string): NormPlan => ({
     parameter: parameter.name,
     shape: parameter.shape,
@@ -200,10 +209,7 @@ function planOf(
     rows,
     rule,
     reason,
-    sum:
-      parameter.dtype === 'float64' || (rule === 'ghost' && rows > 1 && !sumsWell(rows, subjects))
-        ? 'float64'
-        : 'float32',
+    sum: sums === 'float64' || parameter.dtype === 'float64' || mustDouble(rule) ? 'float64' : 'float32',
     bytes: rule === 'ghost' ? gramBytes : gradientBytes,
   });
   if (refusals.length > 0) return plan('instantiated', refusals[0]!.none);
@@ -216,7 +222,7 @@ function planOf(
   if (rows === 1) return plan('ghost', 'one row a subject: the norm is a product of two lengths');
   // Multiplications a subject, from the widths of what goes in and out of the layers.
   const width = uses.reduce((sum, { node }) => sum + node.shape.at(-1)! + node.inputs[0]!.shape.at(-1)!, 0);
-  const double = sumsWell(rows, subjects) ? 0 : rows * elements(parameter.shape);
+  const double = mustDouble('ghost') ? rows * elements(parameter.shape) : 0;
   const ghost = rows * rows * width + double;
   const traffic = TRAFFIC * elements(parameter.shape);
   const fits = gradientBytes <= Math.max(INSTANTIATED_BYTES_MAX, gramBytes);
@@ -261,7 +267,7 @@ function sumRounding({ uses, plan }: Decided, roundoff: number): number {
   const { subjects } = uses[0]!;
   const double = LIMITS.float64.roundoff;
   const unit = plan.sum === 'float64' ? double : roundoff;
-  if (plan.rule === 'instantiated') return 2 * gamma(subjects, roundoff) * subjects;
+  if (plan.rule === 'instantiated') return 2 * gamma(subjects, unit) * subjects;
   if (plan.rows === 1) return 2 * gamma(subjects + 2, unit) * subjects;
   // In float64 the reach is bounded by what the norm's own rounding bound adds: 4 terms u reach^2, with at least 3 terms.
   const reach = plan.sum === 'float64' ? 1 / Math.sqrt(12 * roundoff) : reachMax(plan.rows);
@@ -304,7 +310,9 @@ function clippedSum({ parameter, uses, plan }: Decided, factors: Value, keep: Va
     const flat = reshape(instantiated(uses), [subjects, elements(parameter.shape)]);
     // A factor of 0 is not enough: 0 * NaN = NaN.
     const kept = keep ? where(keep, flat, 0) : flat;
-    return reshape(matmul(factors, kept, { transA: true }), parameter.shape);
+    const [weights, terms] =
+      plan.sum === kept.dtype ? [factors, kept] : [cast(factors, plan.sum), cast(kept, plan.sum)];
+    return reshape(matmul(weights, terms, { transA: true }), parameter.shape);
   }
   return uses
     .map((use) => {
@@ -323,7 +331,7 @@ function clippedSum({ parameter, uses, plan }: Decided, factors: Value, keep: Va
         { ...use, outputGradient: double(masked) },
         isFloat ? double(inside) : inside,
       );
-      return cast(sum, masked.dtype);
+      return sum;
     })
     .reduce((sum, part) => add(sum, part));
 }
@@ -338,14 +346,33 @@ function spread(value: Value, rows: number, rank: number): Value {
   return reshape(wide, [rows, ...new Array<number>(rank - 1).fill(1)]);
 }
 
-/** Parameters of one layer are clipped together: a number for each decided parameter. */
-function groupsOfLayers(decided: readonly Decided[]): number[] {
+/** Parameters of one layer are clipped together: the number of its layer for each decided parameter. */
+function layersOf(decided: readonly Decided[]): number[] {
   const layers: Value[] = [];
   return decided.map(({ uses }) => {
     const { node } = uses[0]!;
     if (!layers.includes(node)) layers.push(node);
     return layers.indexOf(node);
   });
+}
+
+/** The share of C that each layer has. @throws LETHE-3020 another number of bounds than layers, or bounds that together pass C */
+function layerShares(
+  layers: readonly number[],
+  l2ClipNorm: number | Value,
+  bounds: readonly number[] | undefined,
+): number[] {
+  const count = Math.max(...layers) + 1;
+  if (!bounds) return new Array<number>(count).fill(1 / Math.sqrt(count));
+  const fits =
+    bounds.length === count &&
+    typeof l2ClipNorm === 'number' &&
+    Math.hypot(...bounds) <= l2ClipNorm * (1 + 1e-12);
+  if (fits) return bounds.map((bound) => bound / l2ClipNorm);
+  throw GRAPH.SHAPE_DISAGREES(
+    `${bounds.length} bounds do not fit ${count} layers, or pass the clip norm together`,
+    { details: { bounds: bounds.length, layers: count } },
+  );
 }
 
 /** @returns the values that depend on examples; the first axis of each counts subjects or their rows */

@@ -1,11 +1,14 @@
 import {
   add,
+  type Clipping,
+  type ClippingOptions,
   clippedGradientSum,
-  type GraphBuilder,
+  GraphBuilder,
   gradients,
   type Model,
   mul,
   reduceSum,
+  round,
   type Value,
 } from '@lethe/graph';
 import type { Shape } from '@lethe/tensor';
@@ -30,10 +33,18 @@ export interface ClippedObjective {
   /** The *expected* number of subjects in a step, which is public; never the drawn one. */
   readonly divisor: number;
   /**
-   * 'input': each parameter's noise is an input of the step, drawn by the caller at noiseMultiplier * l2ClipNorm.
+   * 'input': each parameter's noise is an input of the step, drawn by the caller at noiseMultiplier * l2ClipNorm * (1 + rounding).
    * 'none': no noise, hence no privacy.
    */
   readonly noise: 'input' | 'none';
+  /**
+   * The power of two to whose multiples the sum is rounded before the noise is added, which lies on the same grid; given what rounding adds
+   * to the sensitivity (`ClippedSum.rounding`). Default: not rounded.
+   */
+  readonly spacing?: (rounding: number) => number;
+  readonly clipping?: Clipping;
+  /** See `ClippingOptions` of @lethe/graph; with `reported` the runner has to look at `norms` before it takes the step. */
+  readonly nonFinite?: NonNullable<ClippingOptions['nonFinite']>;
 }
 
 export interface StepSpec {
@@ -58,6 +69,8 @@ export interface TrainStepGraph {
   /** Noise inputs, `noise.parameter`; empty without noise. */
   readonly noise: readonly NamedShape[];
   readonly countsSteps: boolean;
+  /** What rounding adds to the sensitivity of a clipped sum, relative to the clip norm; 0 for other objectives. */
+  readonly rounding: number;
 }
 
 const named = ({ name, shape }: Value): NamedShape => ({ name, shape });
@@ -69,48 +82,68 @@ const named = ({ name, shape }: Value): NamedShape => ({ name, shape });
  * @throws LETHE-3020 to 3024 as the differentiation does
  */
 export function trainStepGraph(g: GraphBuilder, spec: StepSpec): TrainStepGraph {
-  const { losses, parameters, optimizer, objective } = spec;
+  const { losses, parameters, objective } = spec;
   const noise: Value[] = [];
+  let rounding = 0;
   const directions = objective.kind === 'mean' ? meanGradients() : clippedGradients(objective);
+  const updated = update(g, parameters, directions, spec.optimizer);
+  g.output('loss', mul(reduceSum(losses), 1 / objective.divisor));
+  return { model: g.build(), ...updated, noise: noise.map(named), rounding };
 
+  function meanGradients(): Value[] {
+    return gradients(mul(losses, 1 / objective.divisor), parameters);
+  }
+
+  function clippedGradients(objective: ClippedObjective): Value[] {
+    const { divisor, noise: source, spacing, ...options } = objective;
+    const clipped = clippedGradientSum(losses, parameters, options);
+    rounding = clipped.rounding;
+    g.output('norms', clipped.norms);
+    g.output('factors', clipped.factors);
+    const grid = spacing?.(rounding);
+    return clipped.sums.map((sum, i) => {
+      if (source === 'none') return mul(sum, 1 / divisor);
+      const drawn = g.shared(`noise.${parameters[i]!.name}`, sum.shape);
+      noise.push(drawn);
+      // Multiplying by a power of two is exact, so the rounded sum and the noise lie on one grid.
+      const rounded = grid === undefined ? sum : mul(round(mul(sum, 1 / grid)), grid);
+      return mul(add(rounded, drawn), 1 / divisor);
+    });
+  }
+}
+
+/**
+ * The update alone, for gradients that come from elsewhere as inputs `gradient.parameter`: sums over several batches, or those of
+ * another party. Inputs and outputs otherwise as of `trainStepGraph`; there is no `loss`.
+ */
+export function updateGraph(shapes: readonly NamedShape[], optimizer: Optimizer): TrainStepGraph {
+  const g = new GraphBuilder();
+  const parameters = shapes.map(({ name, shape }) => g.parameter(name, shape));
+  const given = shapes.map(({ name, shape }) => g.shared(`gradient.${name}`, shape));
+  const updated = update(g, parameters, given, optimizer);
+  return { model: g.build(), ...updated, noise: [], rounding: 0 };
+}
+
+function update(
+  g: GraphBuilder,
+  parameters: readonly Value[],
+  directions: readonly Value[],
+  optimizer: Optimizer,
+): Pick<TrainStepGraph, 'parameters' | 'slots' | 'countsSteps'> {
   const learningRate = g.shared('learningRate', []);
   const step = optimizer.countsSteps ? { step: g.shared('step', []) } : {};
   const slots: Value[] = [];
   for (const [i, parameter] of parameters.entries()) {
     const kept = optimizer.slots.map((slot) => g.shared(`${parameter.name}.${slot}`, parameter.shape));
     slots.push(...kept);
-    const updated = optimizer.update({
-      parameter,
-      gradient: directions[i]!,
-      slots: kept,
-      learningRate,
-      ...step,
-    });
+    const gradient = directions[i]!;
+    const updated = optimizer.update({ parameter, gradient, slots: kept, learningRate, ...step });
     g.output(`next.${parameter.name}`, updated.parameter);
     for (const [k, slot] of kept.entries()) g.output(`next.${slot.name}`, updated.slots[k]!);
   }
-  g.output('loss', mul(reduceSum(losses), 1 / objective.divisor));
   return {
-    model: g.build(),
     parameters: parameters.map(named),
     slots: slots.map(named),
-    noise: noise.map(named),
     countsSteps: optimizer.countsSteps,
   };
-
-  function meanGradients(): Value[] {
-    return gradients(mul(losses, 1 / objective.divisor), parameters);
-  }
-
-  function clippedGradients({ subjects, l2ClipNorm, divisor, noise: source }: ClippedObjective): Value[] {
-    const { sums, norms, factors } = clippedGradientSum(losses, parameters, { subjects, l2ClipNorm });
-    g.output('norms', norms);
-    g.output('factors', factors);
-    return sums.map((sum, i) => {
-      if (source === 'none') return mul(sum, 1 / divisor);
-      const drawn = g.shared(`noise.${parameters[i]!.name}`, sum.shape);
-      noise.push(drawn);
-      return mul(add(sum, drawn), 1 / divisor);
-    });
-  }
 }

@@ -230,7 +230,7 @@ async function compare({ layer, subjects, m, dtype, seed, poison, options = {} }
   const close = (a: number, b: number, what: string): void =>
     assert.ok(Math.abs(a - b) <= loose * (1 + Math.abs(b)), `${what}: ${a} and ${b}`);
   const reference = all.parameters.map(({ shape }) => new Array<number>(elements(shape)).fill(0));
-  const groups = options.clipping === 'per-layer' ? all.parameters.length : 1;
+  const groups = options.clipping?.kind === 'per-layer' ? all.parameters.length : 1;
   const share = clip / Math.sqrt(groups);
   const mayRoundUp = clipped.plan.some(({ rule, sum }) => rule === 'ghost' && sum === 'float32');
   for (const [subject, parts] of subjectGradients.entries()) {
@@ -242,7 +242,7 @@ async function compare({ layer, subjects, m, dtype, seed, poison, options = {} }
     if (!(m > 1 && mayRoundUp)) close(norm, exact, `norm of subject ${subject}`);
     for (const [i, part] of parts.entries()) {
       const own = groups > 1 ? Math.hypot(...part) : norm;
-      const factor = options.clipping === 'automatic' ? share / (own + 0.01) : Math.min(1, share / own);
+      const factor = options.clipping?.kind === 'automatic' ? share / (own + 0.01) : Math.min(1, share / own);
       for (const [k, value] of part.entries()) reference[i]![k]! += factor * value;
     }
   }
@@ -280,7 +280,7 @@ test('automatic clipping scales by C / (norm + 0.01)', async () => {
     m: 2,
     dtype: 'float64',
     seed: 'auto',
-    options: { clipping: 'automatic' },
+    options: { clipping: { kind: 'automatic', stability: 0.01 } },
   });
 });
 
@@ -295,7 +295,7 @@ test('per-layer clipping gives each of L layers C / sqrt(L)', async () => {
     m: 2,
     dtype: 'float64',
     seed: 'per-layer',
-    options: { clipping: 'per-layer' },
+    options: { clipping: { kind: 'per-layer' } },
   });
 });
 

@@ -15,6 +15,8 @@ export class TrainStep {
   #state: Record<string, Tensor>;
   #next: Record<string, Tensor>;
   readonly #extra: Record<string, Tensor> = {};
+  /** Inputs that stay as they were given: parameters that are not trained. */
+  readonly #frozen: Record<string, Tensor> = {};
   #steps = 0;
   #running = false;
 
@@ -29,10 +31,14 @@ export class TrainStep {
     for (const { name, dtype, shape } of session.outputs) {
       if (!name.startsWith('next.')) this.#extra[name] = zeros(dtype, shape);
     }
+    const isState = (name: string): boolean => states.some((state) => state.name === name);
+    for (const { name } of session.inputs) {
+      if (initial[name] && !isState(name)) this.#frozen[name] = initial[name];
+    }
     this.load(initial);
   }
 
-  /** @param initial every parameter by name; copied. @throws LETHE-3060 a parameter is missing or misshapen; LETHE-3061 */
+  /** @param initial every parameter by name, trained ones copied; those that are not trained stay as they are. @throws LETHE-3060 a parameter is missing or misshapen; LETHE-3061 */
   static async create(
     graph: TrainStepGraph,
     initial: Tensors,
@@ -44,10 +50,15 @@ export class TrainStep {
   /**
    * One step.
    * @param feeds the model's inputs, `noise.*` included; parameters, optimizer state and `step` are ours
+   * @param accept looks at the outputs other than state before the step is taken; where it says no, the state stays that before the step
    * @returns the outputs other than state; valid until the next run, because the buffers are used again
    * @throws LETHE-3060; LETHE-3062, after which the state is that before the step
    */
-  async run(feeds: Tensors, learningRate: number): Promise<Tensors> {
+  async run(
+    feeds: Tensors,
+    learningRate: number,
+    accept: (outputs: Tensors) => boolean = () => true,
+  ): Promise<Tensors> {
     const counted = this.graph.countsSteps ? { step: scalar(this.#steps + 1) } : {};
     const next = Object.fromEntries(
       Object.entries(this.#next).map(([name, value]) => [`next.${name}`, value]),
@@ -56,14 +67,16 @@ export class TrainStep {
     this.#running = true;
     try {
       await this.#session.runInto(
-        { ...feeds, ...this.#state, ...counted, learningRate: scalar(learningRate) },
+        { ...this.#frozen, ...feeds, ...this.#state, ...counted, learningRate: scalar(learningRate) },
         { ...next, ...this.#extra },
       );
     } finally {
       this.#running = false;
     }
-    [this.#state, this.#next] = [this.#next, this.#state];
-    this.#steps += 1;
+    if (accept(this.#extra)) {
+      [this.#state, this.#next] = [this.#next, this.#state];
+      this.#steps += 1;
+    }
     return this.#extra;
   }
 
@@ -75,6 +88,12 @@ export class TrainStep {
   /** Copies of the optimizer's state; with `parameters` and `steps` a checkpoint. */
   optimizerState(): Record<string, Tensor<'float32'>> {
     return this.#copies(this.graph.slots);
+  }
+
+  /** The parameters themselves, trained and frozen: valid until the next run. */
+  current(): Tensors {
+    const trained = this.graph.parameters.map(({ name }) => [name, this.#state[name]!] as const);
+    return { ...this.#frozen, ...Object.fromEntries(trained) };
   }
 
   get steps(): number {
