@@ -170,6 +170,7 @@ test('every command has help with status 0; wrong usage is 2 and says what is wr
     ...['up', 'status', 'ingest', 'erase', 'dataset create', 'dataset commit', 'hash create', 'hash update'],
     ...['hash search', 'hash get', 'train dp', 'train ensemble', 'train get', 'erasure get', 'erasure list'],
     ...['erasure watch', 'certificate get', 'certificate verify', 'events tail', 'events replay'],
+    ...['data list', 'data fetch'],
   ];
   for (const command of [...commands, 'events dead-letters']) {
     const { status, out } = await lethe([...command.split(' '), '--help']);
@@ -178,6 +179,7 @@ test('every command has help with status 0; wrong usage is 2 and says what is wr
   }
   const wrong: readonly [string, RegExp][] = [
     ['ingst', /Did you mean ingest/u],
+    ['data fetch cifar', /Allowed choices are fashion-mnist, sotu/u],
     ['ingest x.csv', /required option '--dataset <name>'/u],
     ['ingest x.csv --dataset d --create', /LETHE-5013.*--create needs --spec/u],
     ['ingest none.csv --dataset d', /LETHE-5014.*none\.csv.*ENOENT/u],

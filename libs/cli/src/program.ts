@@ -2,6 +2,7 @@
 import { LetheError } from '@lethe/std';
 import { Command, CommanderError, Option } from 'commander';
 import { addCertificate } from './commands/certificate.ts';
+import { addData } from './commands/data.ts';
 import { addDataset, addIngest } from './commands/dataset.ts';
 import { addErase, addErasure } from './commands/erasure.ts';
 import { addEvents } from './commands/events.ts';
@@ -74,6 +75,7 @@ export function buildProgram(cli: Cli): Command {
   addErasure(program, cli);
   addCertificate(program, cli);
   addEvents(program, cli);
+  addData(program, cli);
   return program;
 }
 

