@@ -1,4 +1,4 @@
-import { assert } from '@lethe/std';
+import { assert, bytesOf, hex, sha256 } from '@lethe/std';
 import { type DataOf, type DType, elements, type Shape, type Tensor, tensor } from '@lethe/tensor';
 import { GRAPH } from './errors.ts';
 import { type Attribute, encodeModel, type OnnxNode, type OnnxPort } from './onnx.ts';
@@ -113,8 +113,8 @@ export class GraphBuilder {
   }
 
   constant<T extends DType>(dtype: T, shape: Shape, data: DataOf[T]): Value {
-    const known = elements(shape) <= 16 ? `${dtype}|${shape.join(',')}|${data.join(',')}` : undefined;
-    return this.#once(known, () =>
+    const content = elements(shape) <= 16 ? data.join(',') : hex(sha256(bytesOf(data)));
+    return this.#once(`${dtype}|${shape.join(',')}|${content}`, () =>
       this.#add(
         { op: 'constant', inputs: [], attributes: {}, shape, dtype },
         { kind: 'constant', tensor: tensor(dtype, shape, data, 'constant') },
@@ -154,8 +154,7 @@ export class GraphBuilder {
     );
   }
 
-  #once(key: string | undefined, make: () => Value): Value {
-    if (key === undefined) return make();
+  #once(key: string, make: () => Value): Value {
     let value = this.#known.get(key);
     if (!value) {
       value = make();

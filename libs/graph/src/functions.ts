@@ -1,11 +1,11 @@
-import { shapeText } from '@lethe/tensor';
+import { sameShape } from '@lethe/tensor';
 import type { Value } from './builder.ts';
 import { GRAPH } from './errors.ts';
+import { disagree } from './operator.ts';
 import {
   add,
   addProduct,
   div,
-  equal,
   greaterOrEqual,
   logSoftmax,
   mul,
@@ -13,43 +13,29 @@ import {
   reduceMean,
   reduceSum,
   reduceSumSquare,
-  reshape,
   sqrt,
   sub,
   transposed,
   where,
 } from './ops.ts';
+import { pick } from './ops-structure.ts';
 
 /** Functions composed of operators. Those with a rule of their own are composites; the others are differentiated through. */
 
 export const square = (x: Value): Value => mul(x, x);
 
-/** True where the column is the row's label. @param labels int64 [n] @returns bool [n, classes] */
-export function labelled(labels: Value, classes: number): Value {
-  const columns = labels.graph.constant(
-    'int64',
-    [1, classes],
-    BigInt64Array.from({ length: classes }, (_, column) => BigInt(column)),
-  );
-  return equal(reshape(labels, [labels.shape[0]!, 1]), columns);
-}
-
 /**
  * Cross-entropy of softmax(logits) against class labels, one value an example: `logsumexp(z_i) - z_i[label_i]`.
  * Weights and masks are applied by multiplying the result.
- * @param logits [n, classes] @param labels int64 [n], 0 <= label < classes (a label outside gives loss 0 and a wrong gradient;
- * the runtime refuses it before the graph sees it) @returns [n]
+ * @param logits [n, classes] @param labels int64 [n], 0 <= label < classes (the runtime refuses others) @returns [n]
  */
 export function softmaxCrossEntropy(logits: Value, labels: Value): Value {
-  const [n, classes] = logits.shape;
-  if (logits.shape.length !== 2 || labels.shape.length !== 1 || labels.shape[0] !== n) {
-    throw GRAPH.SHAPE_DISAGREES(
-      `softmaxCrossEntropy cannot take ${shapeText(logits.shape)} and ${shapeText(labels.shape)}`,
-    );
+  if (logits.shape.length !== 2 || !sameShape(labels.shape, [logits.shape[0]!])) {
+    throw disagree('softmaxCrossEntropy', logits, labels);
   }
   if (labels.dtype !== 'int64') throw GRAPH.DTYPE_DISAGREES(`labels are ${labels.dtype}, not int64`);
-  const chosen = where(labelled(labels, classes!), logSoftmax(logits), 0);
-  return logits.graph.composite('softmaxCrossEntropy', [logits, labels], neg(reduceSum(chosen, [1])));
+  const body = neg(pick(logSoftmax(logits), labels));
+  return logits.graph.composite('softmaxCrossEntropy', [logits, labels], body);
 }
 
 /** +1 where x >= 0, else -1: never 0, unlike Sign. The gradient passes unchanged (straight-through, HashVFL). */

@@ -23,12 +23,29 @@ export {
   normalizeRows,
   sigmoidCrossEntropy,
 } from './losses.ts';
+export {
+  type LayerSummary,
+  type ModelSummary,
+  type ParameterSummary,
+  summarizeModel,
+} from './model-summary.ts';
 export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
 export { groupNormalize, layerNormalize, rmsNormalize } from './normalization.ts';
 export type { OnnxPort } from './onnx.ts';
 export { type Exported, type ExportOptions, exportOnnx } from './onnx-export.ts';
 export { type Imported, type ImportOptions, importOnnx } from './onnx-import.ts';
-export * from './onnx-read.ts';
+export {
+  type Dimension,
+  type OnnxElement,
+  type ReadGraph,
+  type ReadModel,
+  type ReadNode,
+  type ReadPort,
+  readOnnx,
+  readOnnxTensor,
+  type StoredTensor,
+  tensorOf,
+} from './onnx-read.ts';
 export * from './ops.ts';
 export * from './ops-structure.ts';
 export {

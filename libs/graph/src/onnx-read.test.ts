@@ -45,8 +45,8 @@ test('a model of ours is read back: ports, nodes, attributes, constants', () => 
   assert.deepEqual(graph.inputs[0], { name: 'x', element: 'float32', shape: [4, 3] });
   assert.deepEqual(graph.outputs, [{ name: 'losses', element: 'float32', shape: [4] }]);
   assert.equal(graph.nodes.filter(({ type }) => type === 'Gemm').length, 2);
-  const columns = graph.initializers.find(({ shape }) => shape.length === 2);
-  assert.deepEqual(tensorOf(columns!), tensor('int64', [1, 2], BigInt64Array.of(0n, 1n)));
+  const column = graph.initializers.find(({ shape }) => shape[0] === 2);
+  assert.deepEqual(tensorOf(column!), tensor('int64', [2], BigInt64Array.of(4n, 1n)));
 });
 
 test('data is read from every field that a tensor may keep it in', () => {

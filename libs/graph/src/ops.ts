@@ -38,6 +38,8 @@ export const reciprocal = unary('reciprocal', 'Reciprocal');
 /** The error function, `2 / sqrt(pi) * integral of exp(-t^2) from 0 to x`. */
 export const erf = unary('erf', 'Erf');
 export const sqrt = unary('sqrt', 'Sqrt');
+/** To the nearest integer, halves to even. */
+export const round = unary('round', 'Round');
 export const exp = unary('exp', 'Exp');
 export const log = unary('log', 'Log');
 export const relu = unary('relu', 'Relu');

@@ -19,10 +19,18 @@ interface Case {
   /** Inputs are made positive (roots, logarithms, divisors). */
   readonly positive?: boolean;
   /** For operators that ONNX Runtime has in float32 only: a wider difference of fourth order, and 2e-4 in place of 1e-8. */
-  readonly dtype?: 'float32';
+  readonly dtype?: 'float32' | 'float64';
 }
 
 const labels = (x: Value): Value => x.graph.constant('int64', [3], BigInt64Array.of(1n, 0n, 3n));
+
+/** Targets [3, 4] of two values by turns. */
+const targets = (x: Value, even: number, odd: number): Value =>
+  x.graph.constant(
+    'float64',
+    [3, 4],
+    Float64Array.from({ length: 12 }, (_, i) => ((i + (i >> 2)) % 2 === 0 ? even : odd)),
+  );
 
 const CASES: Readonly<Record<string, readonly Case[]>> = {
   dense: [
@@ -141,6 +149,63 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   ],
   softmax: [{ inputs: [[3, 4]], build: (x) => graph.softmax(x!) }],
   logSoftmax: [{ inputs: [[3, 4]], build: (x) => graph.logSoftmax(x!) }],
+  unfold2d: [
+    { inputs: [[2, 4, 5, 1]], build: (x) => graph.unfold2d(x!, { kernel: [3, 2], stride: 2, padding: 1 }) },
+    { inputs: [[2, 5, 4, 2]], build: (x) => graph.unfold2d(x!, { kernel: 2, padding: [1, 0], dilation: 2 }) },
+    { inputs: [[1, 4, 4, 8]], build: (x) => graph.unfold2d(x!, { kernel: 2, stride: 2 }) },
+    { inputs: [[1, 3, 4, 8]], build: (x) => graph.unfold2d(x!, { kernel: [3, 2] }) },
+  ],
+  layerNormalize: [
+    { inputs: [[3, 5]], build: (x) => graph.layerNormalize(x!) },
+    { inputs: [[2, 3, 4]], build: (x) => graph.layerNormalize(x!, 1e-3, 2) },
+  ],
+  rmsNormalize: [{ inputs: [[3, 5]], build: (x) => graph.rmsNormalize(x!) }],
+  groupNormalize: [{ inputs: [[2, 2, 2, 6]], build: (x) => graph.groupNormalize(x!, 3) }],
+  multiHeadAttention: [
+    {
+      inputs: [
+        [6, 4],
+        [6, 4],
+        [6, 4],
+      ],
+      build: (q, k, v) => graph.multiHeadAttention(q!, k!, v!, { heads: 2, sequence: 3, causal: true }),
+    },
+    {
+      inputs: [
+        [6, 2],
+        [6, 2],
+        [6, 2],
+      ],
+      build: (q, k, v) =>
+        graph.multiHeadAttention(
+          q!,
+          k!,
+          v!,
+          { heads: 1, sequence: 3 },
+          q!.graph.constant('float64', [2, 3], Float64Array.of(1, 1, 0, 1, 1, 1)),
+        ),
+    },
+  ],
+  gelu: [{ inputs: [[3, 4]], build: (x) => graph.gelu(x!), dtype: 'float32' }],
+  swish: [
+    { inputs: [[3, 4]], build: (x) => graph.silu(x!) },
+    { inputs: [[3, 4]], build: (x) => graph.quickGelu(x!), dtype: 'float32' },
+    { inputs: [[3, 4]], build: (x) => graph.quickGelu(x!) },
+  ],
+  hardTanh: [{ inputs: [[3, 4]], build: (x) => graph.hardTanh(x!) }],
+  hardSign: [{ inputs: [[3, 4]], build: (x) => graph.hardSign(x!), surrogate: (x) => graph.hardTanh(x!) }],
+  sigmoidCrossEntropy: [
+    { inputs: [[3, 4]], build: (x) => graph.sigmoidCrossEntropy(x!, targets(x!, 0.1, 0.9)) },
+  ],
+  infoNce: [
+    {
+      inputs: [
+        [3, 4],
+        [3, 4],
+      ],
+      build: (a, b) => graph.infoNce(a!, b!, 0.7),
+    },
+  ],
   softmaxCrossEntropy: [{ inputs: [[3, 4]], build: (x) => graph.softmaxCrossEntropy(x!, labels(x!)) }],
   signStraightThrough: [
     { inputs: [[3, 4]], build: (x) => graph.signStraightThrough(x!), surrogate: (x) => graph.mul(x!, 1) },
@@ -153,6 +218,48 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     },
   ],
   // Compositions that other parts train through.
+  conv2d: [
+    {
+      inputs: [[2, 4, 4, 2], [8, 3], [3]],
+      build: (x, w, b) => graph.conv2d(x!, w!, b!, { kernel: 2, stride: 2, padding: 1 }),
+    },
+    {
+      inputs: [[2, 3, 3, 4], [8, 1], [8, 1], [2]],
+      build: (x, w, v, b) => graph.conv2d(x!, [w!, v!], b!, { kernel: 2 }),
+    },
+  ],
+  maxPool2d: [
+    { inputs: [[2, 4, 4, 2]], build: (x) => graph.maxPool2d(x!, { kernel: 2 }) },
+    { inputs: [[2, 5, 4, 2]], build: (x) => graph.maxPool2d(x!, { kernel: 3, stride: 2, padding: 1 }) },
+  ],
+  averagePool2d: [
+    {
+      inputs: [[2, 4, 5, 2]],
+      build: (x) => graph.averagePool2d(x!, { kernel: [2, 3], stride: 2, padding: 1 }),
+    },
+  ],
+  globalAveragePool2d: [{ inputs: [[2, 3, 2, 2]], build: (x) => graph.globalAveragePool2d(x!) }],
+  leakyRelu: [{ inputs: [[3, 4]], build: (x) => graph.leakyRelu(x!, 0.2) }],
+  dropout: [
+    {
+      inputs: [[2, 3]],
+      build: (x) =>
+        graph.dropout(x!, x!.graph.constant('float64', [2, 3], Float64Array.of(1, 0, 1, 1, 1, 0)), 0.8),
+    },
+  ],
+  hinge: [{ inputs: [[3, 4]], build: (x) => graph.hinge(x!, targets(x!, -1, 1)) }],
+  klDivergence: [{ inputs: [[3, 4]], build: (x) => graph.klDivergence(targets(x!, 0, 0.5), x!) }],
+  meanSquaredError: [{ inputs: [[3, 4]], build: (x) => graph.meanSquaredError(x!, targets(x!, 0, 1)) }],
+  cosineLoss: [{ inputs: [[3, 4]], build: (x) => graph.cosineLoss(x!, targets(x!, -1, 1)) }],
+  cosineLogits: [
+    {
+      inputs: [
+        [3, 4],
+        [2, 4],
+      ],
+      build: (x, prototypes) => graph.cosineLogits(x!, prototypes!, 0.5),
+    },
+  ],
   batchNormalize: [{ inputs: [[4, 3]], build: (x) => graph.batchNormalize(x!).normalized }],
   cosineSimilarity: [
     {

@@ -1,9 +1,15 @@
+import { shapeText } from '@lethe/tensor';
+import { ancestors, type Value } from '../builder.ts';
+import * as activations from './activations.ts';
 import * as affine from './affine.ts';
+import * as attention from './attention.ts';
+import * as convolution from './convolution.ts';
 import * as dense from './dense.ts';
 import * as elementwise from './elementwise.ts';
 import * as embedding from './embedding.ts';
 import * as loss from './loss.ts';
 import * as movement from './movement.ts';
+import * as normalization from './normalization.ts';
 import * as opaque from './opaque.ts';
 import { type Mixes, type None, none, type Rule, type Vjp } from './rule.ts';
 import * as structure from './structure.ts';
@@ -29,6 +35,25 @@ const leaf = plain(
   () => undefined,
 );
 const comparison = plain(none('a comparison is constant almost everywhere'), elementwise.elementwiseMixes);
+
+/** A composite treats examples as the operators that it is made of do, each of which is asked. */
+const bodyMixes: Mixes = (node, dependsOnExamples, subjects) => {
+  const { source } = node;
+  if (source.kind !== 'composite') return elementwise.elementwiseMixes(node, dependsOnExamples, subjects);
+  const dependent = new Set(node.inputs.filter((_, i) => dependsOnExamples[i]));
+  const inside = (value: Value): readonly Value[] => (node.inputs.includes(value) ? [] : value.inputs);
+  for (const value of ancestors([source.body], inside)) {
+    const depends = value.inputs.map((input) => dependent.has(input));
+    if (node.inputs.includes(value) || !depends.includes(true)) continue;
+    dependent.add(value);
+    const reason = RULES[value.op]?.mixes(value, depends, subjects);
+    if (reason) return `${reason} (its ${value.op} of ${shapeText(value.shape)})`;
+    if (!Object.hasOwn(RULES, value.op) || (value.shape[0] ?? 0) % subjects !== 0) {
+      return `contains ${value.op} of ${shapeText(value.shape)}, whose first axis does not count subjects`;
+    }
+  }
+  return undefined;
+};
 
 export const RULES: Readonly<Record<string, Rule>> = {
   examples: leaf,
@@ -84,7 +109,18 @@ export const RULES: Readonly<Record<string, Rule>> = {
   softmax: plain(structure.softmaxVjp, structure.lastAxisMixes),
   logSoftmax: plain(structure.logSoftmaxVjp, structure.lastAxisMixes),
 
-  softmaxCrossEntropy: plain(loss.softmaxCrossEntropy, () => undefined),
+  unfold2d: plain(convolution.unfold2d, bodyMixes),
+  layerNormalize: plain(normalization.centred, bodyMixes),
+  rmsNormalize: plain(normalization.uncentred, bodyMixes),
+  groupNormalize: plain(normalization.centred, bodyMixes),
+  multiHeadAttention: plain(attention.multiHeadAttention, bodyMixes),
+  gelu: plain(activations.gelu, elementwise.elementwiseMixes),
+  swish: plain(activations.swish, bodyMixes),
+  hardTanh: plain(activations.insideUnit, elementwise.elementwiseMixes),
+  hardSign: plain(activations.insideUnit, bodyMixes),
+  softmaxCrossEntropy: plain(loss.softmaxCrossEntropy, bodyMixes),
+  sigmoidCrossEntropy: plain(loss.sigmoidCrossEntropy, bodyMixes),
+  infoNce: plain(loss.infoNce, loss.infoNceMixes),
   signStraightThrough: plain(elementwise.identity, elementwise.elementwiseMixes),
 
   less: comparison,
@@ -100,6 +136,10 @@ export const RULES: Readonly<Record<string, Rule>> = {
     elementwise.elementwiseMixes,
   ),
   cast: plain(none('a change of dtype is used on conditions only'), elementwise.elementwiseMixes),
+  round: plain(
+    none('it is constant almost everywhere; signStraightThrough has a gradient'),
+    elementwise.elementwiseMixes,
+  ),
   stopGradient: plain(() => [undefined], elementwise.elementwiseMixes),
 
   // Imported from ONNX files as it is (onnx-import.ts).
