@@ -170,7 +170,7 @@ test('every command has help with status 0; wrong usage is 2 and says what is wr
     ...['up', 'status', 'ingest', 'erase', 'dataset create', 'dataset commit', 'hash create', 'hash update'],
     ...['hash search', 'hash get', 'train dp', 'train ensemble', 'train get', 'erasure get', 'erasure list'],
     ...['erasure watch', 'certificate get', 'certificate verify', 'events tail', 'events replay'],
-    ...['data list', 'data fetch'],
+    ...['data list', 'data fetch', 'model show'],
   ];
   for (const command of [...commands, 'events dead-letters']) {
     const { status, out } = await lethe([...command.split(' '), '--help']);

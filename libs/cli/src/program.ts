@@ -7,6 +7,7 @@ import { addDataset, addIngest } from './commands/dataset.ts';
 import { addErase, addErasure } from './commands/erasure.ts';
 import { addEvents } from './commands/events.ts';
 import { addHash } from './commands/hash.ts';
+import { addModel } from './commands/model.ts';
 import { addStatus } from './commands/status.ts';
 import { addTrain } from './commands/train.ts';
 import { addUp } from './commands/up.ts';
@@ -75,6 +76,7 @@ export function buildProgram(cli: Cli): Command {
   addErasure(program, cli);
   addCertificate(program, cli);
   addEvents(program, cli);
+  addModel(program, cli);
   addData(program, cli);
   return program;
 }

@@ -29,12 +29,19 @@ export interface ImportOptions {
   readonly trainable?: (name: string) => boolean;
   /** Size of axes that the file leaves open and no given value determines. */
   readonly batch?: number;
+  /**
+   * Nodes without a gradient rule that depend on trained parameters: refused (when absent), or let stand, so that a gradient is refused
+   * only when it is asked for. For looking at a model; a model that is to be trained should be refused at once.
+   */
+  readonly untrainable?: 'refused' | 'allowed';
 }
 
 export interface Imported {
   /** By the names of the file. */
   readonly inputs: Readonly<Record<string, Value>>;
   readonly outputs: Readonly<Record<string, Value>>;
+  /** Every value of the file by its name there, to take the features of a layer in the middle. */
+  readonly values: ReadonlyMap<string, Value>;
   /** In the order of the file; names are those of the initializers (inside a scope of the builder, with its prefix). */
   readonly parameters: readonly Value[];
   /** Values of the parameters, as the file has them, by the names of `parameters`. */
@@ -122,7 +129,8 @@ class Importer {
       if (!value) throw GRAPH.ONNX_MALFORMED(`no node computes the output ${name}`, { details: { name } });
       return [name, value];
     });
-    return { inputs, outputs: Object.fromEntries(found), parameters, initial, opaque: this.#opaque };
+    const values: ReadonlyMap<string, Value> = this.#values;
+    return { inputs, outputs: Object.fromEntries(found), values, parameters, initial, opaque: this.#opaque };
   }
 
   #inputs(): Record<string, Value> {
@@ -328,7 +336,7 @@ class Importer {
       );
     }
     const trained = node.inputs.filter((_, at) => inputs[at] && this.#trained.has(inputs[at]));
-    if (trained.length > 0) {
+    if (trained.length > 0 && this.#options.untrainable !== 'allowed') {
       refuse(
         `it has no gradient rule here, and ${trained.join(', ')} depends on trained parameters: keep everything up to it frozen`,
       );

@@ -221,7 +221,8 @@ function elementOf(field: Field): OnnxElement {
   return ELEMENTS[number as keyof typeof ELEMENTS][0];
 }
 
-const bitsOf = (element: OnnxElement): number =>
+/** Bits of one element; 0 for text. */
+export const bitsOf = (element: OnnxElement): number =>
   Object.values(ELEMENTS).find(([name]) => name === element)?.[1] ?? 0;
 
 /** One part as it is, or all of them in a row. (Not as arguments: a damaged file may have more parts than a call takes.) */
