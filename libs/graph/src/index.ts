@@ -29,7 +29,16 @@ export {
   type ParameterSummary,
   summarizeModel,
 } from './model-summary.ts';
+export { type CnnSpec, cnn, cnnParameters, cnnSpec } from './models/cnn.ts';
 export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
+export type { ParameterSpec } from './models/parameters.ts';
+export {
+  type Transformer,
+  type TransformerSpec,
+  transformer,
+  transformerParameters,
+  transformerSpec,
+} from './models/transformer.ts';
 export { groupNormalize, layerNormalize, rmsNormalize } from './normalization.ts';
 export type { OnnxPort } from './onnx.ts';
 export { type Exported, type ExportOptions, exportOnnx } from './onnx-export.ts';

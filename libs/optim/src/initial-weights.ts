@@ -1,4 +1,4 @@
-import { type MlpSpec, mlpParameters } from '@lethe/graph';
+import { type MlpSpec, mlpParameters, type ParameterSpec } from '@lethe/graph';
 import type { RandomSource } from '@lethe/std';
 import { elements, float32, type Tensor } from '@lethe/tensor';
 
@@ -28,6 +28,27 @@ export function initialWeights(spec: MlpSpec, random: RandomSource): Record<stri
     }
     const beforeRelu = spec.activation === 'relu' && i < parameters.length - 2;
     initial[name] = uniformTensor(shape, Math.sqrt(6 / (beforeRelu ? p! : p! + d)), random);
+  }
+  return initial;
+}
+
+/** Initial values by the rule that each parameter names (`ParameterSpec.start`). The same stream gives the same bytes. */
+export function initialParameters(
+  parameters: readonly ParameterSpec[],
+  random: RandomSource,
+): Record<string, Tensor<'float32'>> {
+  const initial: Record<string, Tensor<'float32'>> = {};
+  for (const { name, shape, start } of parameters) {
+    const [p = 0, d = 0] = shape;
+    const limits = {
+      beforeRelu: Math.sqrt(6 / p),
+      balanced: Math.sqrt(6 / (p + d)),
+      embedding: 0.02 * Math.sqrt(3),
+    };
+    initial[name] =
+      start === 'ones' || start === 'zeros'
+        ? float32(shape, new Float32Array(elements(shape)).fill(start === 'ones' ? 1 : 0))
+        : uniformTensor(shape, limits[start], random);
   }
   return initial;
 }

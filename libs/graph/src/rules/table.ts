@@ -43,6 +43,8 @@ const bodyMixes: Mixes = (node, dependsOnExamples, subjects) => {
   const dependent = new Set(node.inputs.filter((_, i) => dependsOnExamples[i]));
   const inside = (value: Value): readonly Value[] => (node.inputs.includes(value) ? [] : value.inputs);
   for (const value of ancestors([source.body], inside)) {
+    if (value.op === 'examples' && !node.inputs.includes(value))
+      return 'reads examples that are no input of it';
     const depends = value.inputs.map((input) => dependent.has(input));
     if (node.inputs.includes(value) || !depends.includes(true)) continue;
     dependent.add(value);
