@@ -42,7 +42,7 @@ export {
 export { addGaussianNoise, GaussianStream, type NoisySum } from './noise/gaussian.ts';
 export { type NoiseGrid, noiseGrid, roundToGrid } from './noise/grid.ts';
 export { drawNoiseKey } from './noise/keystream.ts';
-export { samplerTotalVariation } from './noise/rounded-normal.ts';
+export { NOISE_GENERATOR, samplerTotalVariation } from './noise/rounded-normal.ts';
 export { StepNoise } from './noise/step-noise.ts';
 export {
   type DpPlan,
@@ -69,6 +69,6 @@ export {
   planCost,
 } from './plan-cost.ts';
 export { PrivacyRandomness, type RunMode } from './randomness.ts';
-export { samplePoisson } from './sampling/poisson.ts';
+export { capFor, samplePoisson, sampleTruncatedPoisson } from './sampling/poisson.ts';
 export { type DpSgdRun, dpSgdStep, type GradientUpdate } from './step/dp-sgd.ts';
 export { heavyBall } from './step/momentum.ts';

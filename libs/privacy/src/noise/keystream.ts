@@ -6,7 +6,7 @@ import type { PrivacyRandomness } from '../randomness.ts';
 export type Lane = 'samples' | 'spill';
 
 const LANES: Record<Lane, number> = { samples: 0, spill: 1 };
-const CHUNK_BYTES = 1 << 18;
+const CHUNK_BYTES = 1 << 16;
 const ZEROS = new Uint8Array(CHUNK_BYTES);
 /** The block counter of a lane has 32 bits; one more block would run into the next lane. */
 const WORDS_PER_LANE = 2 ** 34;
@@ -51,7 +51,7 @@ export class Keystream {
   /** The next word, as int32. */
   word(): number {
     if (this.#at === this.#buffer.length) {
-      this.#buffer = this.words(Math.min(16_384, Math.max(256, 4 * this.#buffer.length)));
+      this.#buffer = this.words(Math.min(4096, Math.max(256, 4 * this.#buffer.length)));
       this.#at = 0;
     }
     return this.#buffer[this.#at++]!;

@@ -14,6 +14,9 @@ import type { Keystream } from './keystream.ts';
  * What is left is the rounding of float64 in the acceptance tests: P'(k) / P(k) = 1 ± 2^-46 for |k| <= 4 s (exponent x^2/2 <= 8 with relative error 3 x 2^-53, the
  * exponential below one ulp, five more roundings: < 40 x 2^-53 before normalisation) and 1 ± 2^-43 to 16 s; see `samplerTotalVariation`.
  */
+/** Name of this sampler under the AES-256-CTR keystream, for plans and ledgers: another name is other noise. */
+export const NOISE_GENERATOR = 'aes-256-ctr/grid-ziggurat/1';
+
 export const LAYERS = 128;
 const POSITIONS = 2 ** 24;
 /** Deviations that the tables are made for: with fewer cells the grid would cost sensitivity, with more the rejections cost time. */
@@ -201,7 +204,7 @@ export class RoundedNormal {
 }
 
 /**
- * Writes a value for every word, without a branch, and lists the indices that were not accepted at once. Outside the class and over plain typed
+ * Writes a value for every word and lists the indices of those that were not accepted at once. Outside the class and over plain typed
  * arrays because this loop is the price of noise. (position + 1/2) / positionsPerCell stays 2^-10 away from a whole number, so the floor is exact.
  */
 function quickPass(
@@ -218,8 +221,10 @@ function quickPass(
     const row = word & 255;
     const position = word >>> 8;
     out[i] = (Math.floor((position + 0.5) * perCell[row]!) + 0.5) * unit[row]!;
-    later[pending] = i;
-    pending += position < quick[row]! ? 0 : 1;
+    if (position >= quick[row]!) {
+      later[pending] = i;
+      pending++;
+    }
   }
   return pending;
 }
