@@ -35,4 +35,15 @@ export const RUNTIME = defineErrors({
     remedy:
       'Resume the run from its ledger: it draws a new noise key, and the steps that were charged stay charged. Memory is the usual cause.',
   },
+  PROVIDER_MISSING: {
+    code: 'LETHE-3066',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      "Run on the CPU (executionProvider: 'cpu'), or install the runtime's build with CUDA, a driver and a device.",
+  },
+  NOT_DETERMINISTIC: {
+    code: 'LETHE-3067',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Use one thread and the CPU, or do without equal digests.',
+  },
 });

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { arch, cpus } from 'node:os';
 import * as ort from 'onnxruntime-node';
+import type { ExecutionProvider } from './execution-provider.ts';
 
 /**
  * What a digest of trained weights depends on besides data, seeds and hyper-parameters. Equality of digests is claimed between
@@ -18,12 +19,17 @@ export interface RuntimeFingerprint {
   /** Instruction set, as Node.js names it. */
   readonly architecture: string;
   readonly threads: number;
+  /** Where operators ran. */
+  readonly executionProvider: ExecutionProvider;
 }
 
 const VECTOR = /^(sse|ssse|avx|fma|f16c|amx|asimd|sve|sme(?!p)|i8mm|bf16)/;
 
-/** @param threads that the sessions in question use */
-export function runtimeFingerprint(threads = 1): RuntimeFingerprint {
+/** @param threads that the sessions in question use @param executionProvider likewise */
+export function runtimeFingerprint(
+  threads = 1,
+  executionProvider: ExecutionProvider = 'cpu',
+): RuntimeFingerprint {
   const version = ort.env.versions.node ?? ort.env.versions.common;
   const info = cpuInfo();
   const brand = cpus()[0]?.model.trim() ?? 'unknown';
@@ -39,6 +45,7 @@ export function runtimeFingerprint(threads = 1): RuntimeFingerprint {
     instructions: flags.filter((flag) => VECTOR.test(flag)).sort(),
     architecture: arch(),
     threads,
+    executionProvider,
   };
 }
 

@@ -2,10 +2,19 @@ import type { Model, OnnxPort } from '@lethe/graph';
 import { elements, sameShape, shapeText, type Tensor, tensor, zeros } from '@lethe/tensor';
 import * as ort from 'onnxruntime-node';
 import { RUNTIME } from './errors.ts';
+import { type ExecutionProvider, requireProvider } from './execution-provider.ts';
 
 export interface SessionOptions {
   /** Threads inside one operator, 1 when absent. Digests may depend on it: it is part of the fingerprint. */
   readonly threads?: number;
+  /** Where operators run, `cpu` when absent. Part of the fingerprint: digests of one are not those of the other. */
+  readonly executionProvider?: ExecutionProvider;
+  /**
+   * Equal bytes in give equal bytes out, over runs and processes with an equal fingerprint (proved by digest in determinism.test.ts). One
+   * thread on the CPU, operators one after the other, always the same optimisation level: the defaults have all that, and nothing here
+   * turns it off but `threads` and `executionProvider`. To ask for it is to have those two refused where they would break it.
+   */
+  readonly deterministic?: boolean;
 }
 
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -28,11 +37,22 @@ export class Session {
     this.#session = session;
   }
 
-  /** @throws LETHE-3061 the runtime refuses the graph */
-  static async create(model: Model, { threads = 1 }: SessionOptions = {}): Promise<Session> {
+  /**
+   * @throws LETHE-3061 the runtime refuses the graph; LETHE-3066 it lacks the execution provider; LETHE-3067 the options are not those of a
+   * deterministic session
+   */
+  static async create(model: Model, options: SessionOptions = {}): Promise<Session> {
+    const { threads = 1, executionProvider = 'cpu', deterministic = false } = options;
+    if (deterministic && (threads !== 1 || executionProvider !== 'cpu')) {
+      throw RUNTIME.NOT_DETERMINISTIC(
+        `${threads} threads on ${executionProvider} do not sum in a fixed order: a deterministic session has one thread on the CPU`,
+        { details: { threads, executionProvider } },
+      );
+    }
+    await requireProvider(executionProvider);
     try {
       const session = await ort.InferenceSession.create(model.bytes, {
-        executionProviders: ['cpu'],
+        executionProviders: [executionProvider],
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
         executionMode: 'sequential',
