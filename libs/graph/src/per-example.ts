@@ -387,6 +387,8 @@ function refuseMixing(losses: Value, subjects: number): ReadonlySet<Value> {
     const dependsOnExamples = value.inputs.map((input) => dependent.has(input));
     if (value.op !== 'examples' && !dependsOnExamples.includes(true)) continue;
     dependent.add(value);
+    const reason = ruleOf(value).mixes(value, dependsOnExamples, subjects);
+    if (reason) refuse(value, reason);
     const first = value.shape[0];
     if (first === undefined || first % subjects !== 0) {
       refuse(
@@ -394,8 +396,6 @@ function refuseMixing(losses: Value, subjects: number): ReadonlySet<Value> {
         `is ${shapeText(value.shape)}, whose first axis does not count ${subjects} subjects or their rows`,
       );
     }
-    const reason = ruleOf(value).mixes(value, dependsOnExamples, subjects);
-    if (reason) refuse(value, reason);
   }
   return dependent;
 }

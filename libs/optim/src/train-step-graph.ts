@@ -7,6 +7,7 @@ import {
   gradients,
   type Model,
   mul,
+  type NormPlan,
   reduceSum,
   round,
   type Value,
@@ -71,6 +72,8 @@ export interface TrainStepGraph {
   readonly countsSteps: boolean;
   /** What rounding adds to the sensitivity of a clipped sum, relative to the clip norm; 0 for other objectives. */
   readonly rounding: number;
+  /** How each parameter's norm is had; empty for other objectives. */
+  readonly norms: readonly NormPlan[];
 }
 
 const named = ({ name, shape }: Value): NamedShape => ({ name, shape });
@@ -85,10 +88,11 @@ export function trainStepGraph(g: GraphBuilder, spec: StepSpec): TrainStepGraph 
   const { losses, parameters, objective } = spec;
   const noise: Value[] = [];
   let rounding = 0;
+  let norms: readonly NormPlan[] = [];
   const directions = objective.kind === 'mean' ? meanGradients() : clippedGradients(objective);
   const updated = update(g, parameters, directions, spec.optimizer);
   g.output('loss', mul(reduceSum(losses), 1 / objective.divisor));
-  return { model: g.build(), ...updated, noise: noise.map(named), rounding };
+  return { model: g.build(), ...updated, noise: noise.map(named), rounding, norms };
 
   function meanGradients(): Value[] {
     return gradients(mul(losses, 1 / objective.divisor), parameters);
@@ -97,7 +101,7 @@ export function trainStepGraph(g: GraphBuilder, spec: StepSpec): TrainStepGraph 
   function clippedGradients(objective: ClippedObjective): Value[] {
     const { divisor, noise: source, spacing, ...options } = objective;
     const clipped = clippedGradientSum(losses, parameters, options);
-    rounding = clipped.rounding;
+    ({ rounding, plan: norms } = clipped);
     g.output('norms', clipped.norms);
     g.output('factors', clipped.factors);
     const grid = spacing?.(rounding);
@@ -121,7 +125,7 @@ export function updateGraph(shapes: readonly NamedShape[], optimizer: Optimizer)
   const parameters = shapes.map(({ name, shape }) => g.parameter(name, shape));
   const given = shapes.map(({ name, shape }) => g.shared(`gradient.${name}`, shape));
   const updated = update(g, parameters, given, optimizer);
-  return { model: g.build(), ...updated, noise: [], rounding: 0 };
+  return { model: g.build(), ...updated, noise: [], rounding: 0, norms: [] };
 }
 
 function update(

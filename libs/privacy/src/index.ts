@@ -15,22 +15,18 @@ export {
   spentEpsilon,
 } from './budget.ts';
 export { BoundedSum, type ClippedStep } from './clipping/bounded-sum.ts';
-export {
-  type ClippedGraphSpec,
-  clippedGradientGraph,
-  type GraphRun,
-  graphClippedStep,
-  type ModelParameters,
-  type SubjectRows,
-} from './clipping/clipped-graph.ts';
+export { DP_SGD_ADVICE, type DpSgdDefaults, dpSgdDefaults } from './defaults.ts';
 export { PRIVACY } from './errors.ts';
 export {
+  chargeDigest,
   chargeReservation,
   epsilonSpent,
+  type LedgerCharge,
+  ledgerGenesis,
   openLedger,
   type PrivacyLedger,
   reserveSteps,
-  type StepReservation,
+  verifyLedger,
 } from './ledger.ts';
 export {
   dyadicProbability,
@@ -70,5 +66,13 @@ export {
 } from './plan-cost.ts';
 export { PrivacyRandomness, type RunMode } from './randomness.ts';
 export { capFor, samplePoisson, sampleTruncatedPoisson } from './sampling/poisson.ts';
-export { type DpSgdRun, dpSgdStep, type GradientUpdate } from './step/dp-sgd.ts';
-export { heavyBall } from './step/momentum.ts';
+export { type DpSgdParts, dpSgdStep } from './step/dp-sgd.ts';
+export { mlpModel, rowUnits, type UnitRows } from './step/mlp-model.ts';
+export type { PrivateModel, UnitSource } from './step/private-model.ts';
+export {
+  createDpTrainer,
+  type DpTrainer,
+  type DpTraining,
+  type Engine,
+  type StepNoiseSource,
+} from './step/trainer.ts';

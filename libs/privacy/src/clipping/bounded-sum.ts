@@ -1,22 +1,23 @@
 import { PRIVACY } from '../errors.ts';
-import type { ExecutionOptions, MechanismSpec } from '../mechanism.ts';
 
-/** The clipping graph behind a port: the model's forward, backward and per-subject clipping in one run. */
-export interface ClippedStep<Parameters> {
+/** The clipping graph behind a port: the model's forward, backward and clipping of some units in one run. */
+export interface ClippedStep {
+  /** Units in a run at most; fewer are padded and masked. */
+  readonly unitsPerRun: number;
+  /** Number of values of each parameter. */
+  readonly lengths: readonly number[];
+  /** What the rounding of one run adds to the sensitivity, relative to the clip norm (`ClippedSum.rounding` of @lethe/graph). */
+  readonly rounding: number;
   /**
-   * Sum over the listed subjects of their gradients, each first scaled to an L2 norm of at most `l2ClipNorm` over all parameters together.
-   * A subject whose gradient is not finite contributes zero. The implementation pads a short list and masks the padding.
-   * @param subjects at most `subjectsPerChunk` indices, none twice @returns one array per parameter, in the order of the parameters
+   * Sum over the units of their gradients, each first scaled to an L2 norm of at most `l2ClipNorm` over all parameters together. A unit whose gradient
+   * is not finite contributes zero.
+   * @param units at most `unitsPerRun` indices, none twice @returns one array per parameter
    */
-  clippedSum(
-    parameters: Parameters,
-    subjects: Uint32Array,
-    l2ClipNorm: number,
-  ): Promise<readonly Float32Array[]>;
+  clippedSum(units: Uint32Array, l2ClipNorm: number): Promise<readonly (Float32Array | Float64Array)[]>;
 }
 
 /**
- * A sum whose change is known when one subject is added or removed. Noise is added to nothing else, so an unclipped gradient does not
+ * A sum whose change is known when one unit is added or removed. Noise is added to nothing else, so an unclipped gradient does not
  * type-check; the private field keeps look-alikes out.
  */
 export class BoundedSum {
@@ -29,49 +30,56 @@ export class BoundedSum {
     this.#l2NormBound = l2NormBound;
   }
 
-  /** Largest L2 distance between the sums of two neighbouring data sets. */
+  /** Largest L2 distance between the sums of two neighbouring data sets (add or remove one), rounding included. */
   get l2NormBound(): number {
     return this.#l2NormBound;
   }
 
+  /** The bound for draws of up to `unitsMax` units: it must not depend on the draw. */
+  static bound(step: ClippedStep, l2ClipNorm: number, unitsMax: number): number {
+    return l2ClipNorm * (1 + step.rounding * Math.max(1, Math.ceil(unitsMax / step.unitsPerRun)));
+  }
+
   /**
-   * Runs the clipping graph over the subjects in chunks and adds the chunks up in float64. Chunks are a schedule: only speed depends on them.
-   * @param shapes number of values of each parameter; an empty draw gives zeros of these lengths
-   * @throws LETHE-3305 a chunk's sum is not finite, has other shapes, or is longer than its subjects' bounds together allow
+   * Runs the clipping graph over the units in chunks and adds the chunks up in float64. Chunks are a schedule: only speed and the rounding bound
+   * depend on them. @param unitsMax public upper bound on the size of any draw
+   * @throws LETHE-3305 a chunk's sum is not finite, has other shapes, or is longer than its units' bounds together allow
    */
-  static async of<Parameters>(
-    step: ClippedStep<Parameters>,
-    parameters: Parameters,
-    subjects: Uint32Array,
-    shapes: readonly number[],
-    spec: MechanismSpec,
-    execution: ExecutionOptions,
+  static async of(
+    step: ClippedStep,
+    units: Uint32Array,
+    l2ClipNorm: number,
+    unitsMax: number,
   ): Promise<BoundedSum> {
-    const total = shapes.map((length) => new Float64Array(length));
-    for (let at = 0; at < subjects.length; at += execution.subjectsPerChunk) {
-      const chunk = subjects.subarray(at, at + execution.subjectsPerChunk);
-      const sums = await step.clippedSum(parameters, chunk, spec.l2ClipNorm);
-      requireBounded(sums, shapes, chunk.length * spec.l2ClipNorm);
+    if (units.length > unitsMax) {
+      throw PRIVACY.SENSITIVITY_UNKNOWN('a draw is larger than the rounding of its sum was charged for');
+    }
+    const total = step.lengths.map((length) => new Float64Array(length));
+    for (let at = 0; at < units.length; at += step.unitsPerRun) {
+      const chunk = units.subarray(at, at + step.unitsPerRun);
+      const sums = await step.clippedSum(chunk, l2ClipNorm);
+      requireBounded(sums, step.lengths, chunk.length * l2ClipNorm * (1 + step.rounding));
       for (const [p, sum] of sums.entries()) {
         const into = total[p]!;
         for (let i = 0; i < into.length; i++) into[i]! += sum[i]!;
       }
     }
-    return new BoundedSum(total, spec.l2ClipNorm);
+    return new BoundedSum(total, BoundedSum.bound(step, l2ClipNorm, unitsMax));
   }
 }
 
-/** Float32 sums carry a relative rounding error; anything beyond this is a clipping graph that does not clip. */
-const ROUNDING = 1e-4;
-
-/** A necessary condition, checked on every step: c subjects of norm at most C sum to at most c C. */
-function requireBounded(sums: readonly Float32Array[], shapes: readonly number[], bound: number): void {
-  if (sums.length !== shapes.length || sums.some((sum, p) => sum.length !== shapes[p])) {
+/** A necessary condition, checked on every chunk: n units of norm at most C sum to at most n C. */
+function requireBounded(
+  sums: readonly (Float32Array | Float64Array)[],
+  lengths: readonly number[],
+  bound: number,
+): void {
+  if (sums.length !== lengths.length || sums.some((sum, p) => sum.length !== lengths[p])) {
     throw PRIVACY.SENSITIVITY_UNKNOWN('the clipping graph returned other shapes than the parameters have');
   }
   let squared = 0;
-  for (const sum of sums) for (const value of sum) squared += value * value;
-  if (!(Math.sqrt(squared) <= bound * (1 + ROUNDING))) {
+  for (const sum of sums) for (let i = 0; i < sum.length; i++) squared += sum[i]! * sum[i]!;
+  if (!(Math.sqrt(squared) <= bound)) {
     throw PRIVACY.SENSITIVITY_UNKNOWN('the clipped sum is not finite or longer than clipping allows');
   }
 }

@@ -1,6 +1,7 @@
+import { assert } from '@lethe/std';
 import type { BoundedSum } from '../clipping/bounded-sum.ts';
 import type { PrivacyRandomness } from '../randomness.ts';
-import { noiseGrid, roundToGrid } from './grid.ts';
+import { type NoiseGrid, noiseGrid, roundToGrid } from './grid.ts';
 import { drawNoiseKey } from './keystream.ts';
 import { StepNoise } from './step-noise.ts';
 
@@ -29,15 +30,22 @@ export class GaussianStream extends StepNoise {
  * step, on the whole sum. As good as the Gaussian mechanism with `noiseMultiplier`, up to `samplerTotalVariation`.
  */
 export function addGaussianNoise(sum: BoundedSum, noiseMultiplier: number, stream: GaussianStream): NoisySum {
-  const values = sum.values.map((value) => value.slice());
-  const dimension = values.reduce((total, value) => total + value.length, 0);
+  const dimension = sum.values.reduce((total, value) => total + value.length, 0);
   const grid = noiseGrid(sum.l2NormBound, noiseMultiplier, dimension);
-  const noise = values.map((value) => new Float32Array(value.length));
+  const noise = sum.values.map((value) => new Float32Array(value.length));
   stream.fill(stream.nextStep, grid, noise);
-  values.forEach((value, p) => {
-    roundToGrid(value, grid);
+  return addStepNoise(sum, grid, noise);
+}
+
+/** The same with noise that was made before. @param grid of the sum's bound @param noise fresh, of that grid; one array per parameter */
+export function addStepNoise(sum: BoundedSum, grid: NoiseGrid, noise: readonly Float32Array[]): NoisySum {
+  assert(grid.roundedBound >= sum.l2NormBound, 'the noise was made for a smaller bound than the sum has');
+  const values = sum.values.map((value, p) => {
+    const noisy = value.slice();
+    roundToGrid(noisy, grid);
     const added = noise[p]!;
-    for (let i = 0; i < value.length; i++) value[i]! += added[i]!;
+    for (let i = 0; i < noisy.length; i++) noisy[i]! += added[i]!;
+    return noisy;
   });
   return new NoisySum(values, grid.standardDeviation);
 }

@@ -1,0 +1,70 @@
+import { type MlpSpec, mlp, mul, reshape, softmaxCrossEntropy } from '@lethe/graph';
+import { assert } from '@lethe/std';
+import { float32, tensor } from '@lethe/tensor';
+import type { PrivateModel, UnitSource } from './private-model.ts';
+
+/**
+ * A perceptron classifier (two widths make softmax regression). Inputs: `x` [units, rows, p], `labels` int64 [units rows], `mask` [units rows] with 1 for a row
+ * that is there. A unit's loss is the sum of the cross-entropies of its rows.
+ */
+export function mlpModel(spec: MlpSpec, rowsPerUnit: number): PrivateModel {
+  const features = spec.widths[0]!;
+  return {
+    build(g, units) {
+      const rows = units * rowsPerUnit;
+      const x = g.examples('x', [units, rowsPerUnit, features]);
+      const labels = g.examples('labels', [rows], 'int64');
+      const mask = g.examples('mask', [rows]);
+      const { logits, parameters } = mlp(reshape(x, [rows, features]), spec);
+      return { losses: mul(softmaxCrossEntropy(logits, labels), mask), parameters };
+    },
+  };
+}
+
+/** One unit's rows: features row-major [rows, p], one label each. */
+export interface UnitRows {
+  readonly features: Float32Array;
+  readonly labels: readonly number[];
+}
+
+/**
+ * Units held in memory. Of a unit with more than `rowsPerUnit` rows the first ones count.
+ * @param features columns of a row
+ */
+export function rowUnits(rows: readonly UnitRows[], rowsPerUnit: number, features: number): UnitSource {
+  let kept:
+    | { x: Float32Array<ArrayBuffer>; labels: BigInt64Array<ArrayBuffer>; mask: Float32Array<ArrayBuffer> }
+    | undefined;
+  return {
+    population: rows.length,
+    feeds(units, capacity) {
+      assert(units.length <= capacity, `${units.length} units do not fit into a run of ${capacity}`);
+      const size = capacity * rowsPerUnit;
+      if (kept?.mask.length !== size) {
+        kept = {
+          x: new Float32Array(size * features),
+          labels: new BigInt64Array(size),
+          mask: new Float32Array(size),
+        };
+      }
+      const { x, labels, mask } = kept;
+      mask.fill(0);
+      // Rows that are masked have to be finite, and nobody's: what an earlier draw left here would still be somebody's.
+      x.fill(0);
+      labels.fill(0n);
+      for (const [at, unit] of units.entries()) {
+        const { features: values, labels: classes } = rows[unit]!;
+        const count = Math.min(rowsPerUnit, classes.length);
+        const first = at * rowsPerUnit;
+        x.set(values.subarray(0, count * features), first * features);
+        for (let r = 0; r < count; r++) labels[first + r] = BigInt(classes[r]!);
+        mask.fill(1, first, first + count);
+      }
+      return {
+        x: float32([capacity, rowsPerUnit, features], x),
+        labels: tensor('int64', [size], labels, 'labels'),
+        mask: float32([size], mask),
+      };
+    },
+  };
+}
