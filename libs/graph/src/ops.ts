@@ -161,6 +161,13 @@ export function matmul(a: Value, b: Value, options: Transposed = {}): Value {
     ...(alpha === 1 ? {} : { alpha: { float: alpha } }),
   };
   const shape = [...leading, n!, d!];
+  // A narrow sum over many rows, the gradient of a convolution's weights: 3.4 ms in place of 5.8 for [50176, 64]^T [50176, 16].
+  if (rank === 2 && transA && !transB && inner! >= 4096 && d! <= 32 && d! < n!) {
+    // Not Gemm, which ONNX Runtime would merge with the Transpose to what it came from.
+    const domain = a.dtype === 'float32' ? 'com.microsoft' : '';
+    const type = domain === '' ? 'Gemm' : 'FusedMatMul';
+    return transpose(operator({ op: 'matmul', type, domain, inputs: [b, a], attributes, shape: [d!, n!] }));
+  }
   if (rank === 2) return operator({ op: 'matmul', type: 'Gemm', inputs: [a, b], attributes, shape });
   if (a.dtype === 'float32') {
     const domain = 'com.microsoft';

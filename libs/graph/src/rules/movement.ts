@@ -1,7 +1,7 @@
 import { elements, type Shape } from '@lethe/tensor';
 import type { Value } from '../builder.ts';
 import { integers, operator } from '../operator.ts';
-import { expand, reduceSum, reshape, transpose } from '../ops.ts';
+import { add, expand, reshape, transpose } from '../ops.ts';
 import { addAtIndices, gather, pad, slice } from '../ops-structure.ts';
 import type { Mixes, Vjp } from './rule.ts';
 
@@ -65,8 +65,8 @@ export const padMixes: Mixes = (node) =>
 
 /**
  * Sums the elements of an axis of g by where they came from: `result[j] = sum of g[i] over indices[i] = j`.
- * Where a position was read about equally often that is a gather, too: the reads of each position side by side, filled up with a
- * row of zeros, and one sum; ONNX Runtime does it five times as fast as ScatterND, which remains for very unequal counts.
+ * Where the positions were read about equally often that is a gather, too: the first read of each, the second, … added up, a row of
+ * zeros where there is none. ScatterND remains for very unequal counts.
  * @param indices of axis `axis` of g; negative ones came from nowhere @param size length of the result's axis
  */
 export function gatherBack(g: Value, indices: ArrayLike<number>, axis: number, size: number): Value {
@@ -83,12 +83,15 @@ export function gatherBack(g: Value, indices: ArrayLike<number>, axis: number, s
         g.shape.map(() => 0),
         zeros,
       );
-  const data = readers.flatMap((list) => [
-    ...list,
-    ...new Array<number>(most - list.length).fill(indices.length),
-  ]);
-  if (most === 1) return gather(source, data, axis);
-  return reduceSum(gather(source, { shape: [size, most], data }, axis), [axis + 1]);
+  // One gather for each read and sums in place of one gather and ReduceSum over a short axis in the middle, which took twice the time.
+  const reads = Array.from({ length: most }, (_, k) =>
+    gather(
+      source,
+      readers.map((list) => list[k] ?? indices.length),
+      axis,
+    ),
+  );
+  return reads.reduce((sum, read) => add(sum, read));
 }
 
 function scatterBack(g: Value, indices: ArrayLike<number>, axis: number, size: number): Value {
