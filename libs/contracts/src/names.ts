@@ -16,6 +16,7 @@ const PATTERNS = {
   hashFunction: ['tenants', 'hashFunctions'],
   trainingRun: ['tenants', 'trainingRuns'],
   model: ['tenants', 'models'],
+  modelAlias: ['tenants', 'datasets', 'aliases'],
   federation: ['tenants', 'federations'],
   audit: ['tenants', 'audits'],
   erasureRequest: ['tenants', 'erasureRequests'],

@@ -26,6 +26,7 @@ import { checkTenant, RESOURCE_FIELDS } from './tenant.ts';
 const OTHER_TEXTS = [
   ...['code', 'featureSeed', 'message', 'modelDigest', 'pageToken', 'parties', 'party', 'policy', 'seed'],
   ...['statementDigest', 'subjectAliases'],
+  ...['architecture', 'clipping', 'features', 'noiseMode', 'relation', 'unit'],
 ];
 
 /** Every text field that a request can carry, at any depth, of every method that is checked: JSON name → messages. */

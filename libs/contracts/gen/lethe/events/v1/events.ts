@@ -94,7 +94,11 @@ export interface HashFunctionFailed {
 /** training.requested, on training-run/{run} */
 export interface TrainingRequested {
   run: string;
-  spec: TrainingSpec | undefined;
+  spec:
+    | TrainingSpec
+    | undefined;
+  /** Of a private run: its plan, canonical JSON. Absent in histories of release 0.1. */
+  plan?: Uint8Array | undefined;
 }
 
 /** privacy.spent, on training-run/{run}: steps that are charged before they run, so that a crash can only over-charge. */
@@ -107,7 +111,17 @@ export interface PrivacySpent {
   epsilonUpper: number;
   delta: number;
   /** Weights from which the charged steps start, sealed; absent where they start from nothing. */
-  start: ArtefactRef | undefined;
+  start:
+    | ArtefactRef
+    | undefined;
+  /**
+   * The charge as a link of the run's chain (libs/privacy, ledger.ts): hash of the plan, number of the block, digest of the charge before, digest
+   * of this one. Absent in histories of release 0.1, where mechanism_digest stands instead.
+   */
+  planHash?: string | undefined;
+  block?: number | undefined;
+  previous?: string | undefined;
+  digest?: string | undefined;
 }
 
 /** model.trained, on training-run/{run} */
@@ -128,6 +142,62 @@ export interface TrainingFailed {
   run: string;
   code: string;
   message: string;
+}
+
+/** training.cancel.requested, on training-run/{run}: whoever trains the run stops it. */
+export interface TrainingCancelRequested {
+  run: string;
+}
+
+/** training.cancelled, on training-run/{run} */
+export interface TrainingCancelled {
+  run: string;
+  /** Of a private run: weights that it has reached, sealed, from which it may be resumed, and how many steps are in them. */
+  weights: ArtefactRef | undefined;
+  optimizerSteps: number;
+}
+
+/** training.resumed, on training-run/{run}: a cancelled or failed run trains again. */
+export interface TrainingResumed {
+  run: string;
+}
+
+/** model.promoted, on model-alias/{dataset} */
+export interface ModelPromoted {
+  /** tenants/{tenant}/datasets/{dataset}/aliases/{alias} */
+  alias: string;
+  model: string;
+}
+
+/** privacy.budget.set, on privacy-budget/{dataset} */
+export interface PrivacyBudgetSet {
+  dataset: string;
+  epsilon: number;
+  delta: number;
+  unit: string;
+}
+
+/** privacy.reserved, on privacy-budget/{dataset}: a run may charge its whole plan. It counts in full from here on. */
+export interface PrivacyReserved {
+  dataset: string;
+  run: string;
+  /** Canonical JSON. */
+  plan: Uint8Array;
+  planHash: string;
+  /** How often the run had been resumed: a reservation of a later attempt takes the place of the one before. */
+  attempt: number;
+}
+
+/** privacy.settled, on privacy-budget/{dataset}: a run has ended short of its plan; only what it has charged counts, until it is reserved again. */
+export interface PrivacySettled {
+  dataset: string;
+  run: string;
+  planHash: string;
+  stepsCharged: number;
+  /** Last digest of the run's chain of charges; empty where nothing was charged. */
+  ledgerHead: string;
+  /** The attempt that has ended. It says nothing about a later one. */
+  attempt: number;
 }
 
 /** federation.created, on federation/{federation} */
@@ -1119,7 +1189,7 @@ export const HashFunctionFailed: MessageFns<HashFunctionFailed> = {
 };
 
 function createBaseTrainingRequested(): TrainingRequested {
-  return { run: "", spec: undefined };
+  return { run: "", spec: undefined, plan: undefined };
 }
 
 export const TrainingRequested: MessageFns<TrainingRequested> = {
@@ -1129,6 +1199,9 @@ export const TrainingRequested: MessageFns<TrainingRequested> = {
     }
     if (message.spec !== undefined) {
       TrainingSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      writer.uint32(26).bytes(message.plan);
     }
     return writer;
   },
@@ -1162,6 +1235,14 @@ export const TrainingRequested: MessageFns<TrainingRequested> = {
             message.spec = TrainingSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.plan = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1183,12 +1264,25 @@ export const TrainingRequested: MessageFns<TrainingRequested> = {
     message.spec = (object.spec !== undefined && object.spec !== null)
       ? TrainingSpec.fromPartial(object.spec)
       : undefined;
+    message.plan = object.plan ?? undefined;
     return message;
   },
 };
 
 function createBasePrivacySpent(): PrivacySpent {
-  return { run: "", firstStep: 0, steps: 0, mechanismDigest: "", epsilonUpper: 0, delta: 0, start: undefined };
+  return {
+    run: "",
+    firstStep: 0,
+    steps: 0,
+    mechanismDigest: "",
+    epsilonUpper: 0,
+    delta: 0,
+    start: undefined,
+    planHash: undefined,
+    block: undefined,
+    previous: undefined,
+    digest: undefined,
+  };
 }
 
 export const PrivacySpent: MessageFns<PrivacySpent> = {
@@ -1213,6 +1307,18 @@ export const PrivacySpent: MessageFns<PrivacySpent> = {
     }
     if (message.start !== undefined) {
       ArtefactRef.encode(message.start, writer.uint32(58).fork()).join();
+    }
+    if (message.planHash !== undefined) {
+      writer.uint32(66).string(message.planHash);
+    }
+    if (message.block !== undefined) {
+      writer.uint32(72).uint32(message.block);
+    }
+    if (message.previous !== undefined) {
+      writer.uint32(82).string(message.previous);
+    }
+    if (message.digest !== undefined) {
+      writer.uint32(90).string(message.digest);
     }
     return writer;
   },
@@ -1286,6 +1392,38 @@ export const PrivacySpent: MessageFns<PrivacySpent> = {
             message.start = ArtefactRef.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.planHash = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.block = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.previous = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1312,6 +1450,10 @@ export const PrivacySpent: MessageFns<PrivacySpent> = {
     message.start = (object.start !== undefined && object.start !== null)
       ? ArtefactRef.fromPartial(object.start)
       : undefined;
+    message.planHash = object.planHash ?? undefined;
+    message.block = object.block ?? undefined;
+    message.previous = object.previous ?? undefined;
+    message.digest = object.digest ?? undefined;
     return message;
   },
 };
@@ -1498,6 +1640,573 @@ export const TrainingFailed: MessageFns<TrainingFailed> = {
     message.run = object.run ?? "";
     message.code = object.code ?? "";
     message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseTrainingCancelRequested(): TrainingCancelRequested {
+  return { run: "" };
+}
+
+export const TrainingCancelRequested: MessageFns<TrainingCancelRequested> = {
+  encode(message: TrainingCancelRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== "") {
+      writer.uint32(10).string(message.run);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrainingCancelRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrainingCancelRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TrainingCancelRequested>): TrainingCancelRequested {
+    return TrainingCancelRequested.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrainingCancelRequested>): TrainingCancelRequested {
+    const message = createBaseTrainingCancelRequested();
+    message.run = object.run ?? "";
+    return message;
+  },
+};
+
+function createBaseTrainingCancelled(): TrainingCancelled {
+  return { run: "", weights: undefined, optimizerSteps: 0 };
+}
+
+export const TrainingCancelled: MessageFns<TrainingCancelled> = {
+  encode(message: TrainingCancelled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== "") {
+      writer.uint32(10).string(message.run);
+    }
+    if (message.weights !== undefined) {
+      ArtefactRef.encode(message.weights, writer.uint32(18).fork()).join();
+    }
+    if (message.optimizerSteps !== 0) {
+      writer.uint32(24).uint32(message.optimizerSteps);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrainingCancelled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrainingCancelled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.weights = ArtefactRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.optimizerSteps = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TrainingCancelled>): TrainingCancelled {
+    return TrainingCancelled.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrainingCancelled>): TrainingCancelled {
+    const message = createBaseTrainingCancelled();
+    message.run = object.run ?? "";
+    message.weights = (object.weights !== undefined && object.weights !== null)
+      ? ArtefactRef.fromPartial(object.weights)
+      : undefined;
+    message.optimizerSteps = object.optimizerSteps ?? 0;
+    return message;
+  },
+};
+
+function createBaseTrainingResumed(): TrainingResumed {
+  return { run: "" };
+}
+
+export const TrainingResumed: MessageFns<TrainingResumed> = {
+  encode(message: TrainingResumed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== "") {
+      writer.uint32(10).string(message.run);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrainingResumed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrainingResumed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TrainingResumed>): TrainingResumed {
+    return TrainingResumed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrainingResumed>): TrainingResumed {
+    const message = createBaseTrainingResumed();
+    message.run = object.run ?? "";
+    return message;
+  },
+};
+
+function createBaseModelPromoted(): ModelPromoted {
+  return { alias: "", model: "" };
+}
+
+export const ModelPromoted: MessageFns<ModelPromoted> = {
+  encode(message: ModelPromoted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.alias !== "") {
+      writer.uint32(10).string(message.alias);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModelPromoted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModelPromoted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ModelPromoted>): ModelPromoted {
+    return ModelPromoted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ModelPromoted>): ModelPromoted {
+    const message = createBaseModelPromoted();
+    message.alias = object.alias ?? "";
+    message.model = object.model ?? "";
+    return message;
+  },
+};
+
+function createBasePrivacyBudgetSet(): PrivacyBudgetSet {
+  return { dataset: "", epsilon: 0, delta: 0, unit: "" };
+}
+
+export const PrivacyBudgetSet: MessageFns<PrivacyBudgetSet> = {
+  encode(message: PrivacyBudgetSet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dataset !== "") {
+      writer.uint32(10).string(message.dataset);
+    }
+    if (message.epsilon !== 0) {
+      writer.uint32(17).double(message.epsilon);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(25).double(message.delta);
+    }
+    if (message.unit !== "") {
+      writer.uint32(34).string(message.unit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivacyBudgetSet {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivacyBudgetSet();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivacyBudgetSet>): PrivacyBudgetSet {
+    return PrivacyBudgetSet.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivacyBudgetSet>): PrivacyBudgetSet {
+    const message = createBasePrivacyBudgetSet();
+    message.dataset = object.dataset ?? "";
+    message.epsilon = object.epsilon ?? 0;
+    message.delta = object.delta ?? 0;
+    message.unit = object.unit ?? "";
+    return message;
+  },
+};
+
+function createBasePrivacyReserved(): PrivacyReserved {
+  return { dataset: "", run: "", plan: new Uint8Array(0), planHash: "", attempt: 0 };
+}
+
+export const PrivacyReserved: MessageFns<PrivacyReserved> = {
+  encode(message: PrivacyReserved, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dataset !== "") {
+      writer.uint32(10).string(message.dataset);
+    }
+    if (message.run !== "") {
+      writer.uint32(18).string(message.run);
+    }
+    if (message.plan.length !== 0) {
+      writer.uint32(26).bytes(message.plan);
+    }
+    if (message.planHash !== "") {
+      writer.uint32(34).string(message.planHash);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(40).uint32(message.attempt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivacyReserved {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivacyReserved();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.run = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.plan = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.planHash = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivacyReserved>): PrivacyReserved {
+    return PrivacyReserved.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivacyReserved>): PrivacyReserved {
+    const message = createBasePrivacyReserved();
+    message.dataset = object.dataset ?? "";
+    message.run = object.run ?? "";
+    message.plan = object.plan ?? new Uint8Array(0);
+    message.planHash = object.planHash ?? "";
+    message.attempt = object.attempt ?? 0;
+    return message;
+  },
+};
+
+function createBasePrivacySettled(): PrivacySettled {
+  return { dataset: "", run: "", planHash: "", stepsCharged: 0, ledgerHead: "", attempt: 0 };
+}
+
+export const PrivacySettled: MessageFns<PrivacySettled> = {
+  encode(message: PrivacySettled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dataset !== "") {
+      writer.uint32(10).string(message.dataset);
+    }
+    if (message.run !== "") {
+      writer.uint32(18).string(message.run);
+    }
+    if (message.planHash !== "") {
+      writer.uint32(26).string(message.planHash);
+    }
+    if (message.stepsCharged !== 0) {
+      writer.uint32(32).uint32(message.stepsCharged);
+    }
+    if (message.ledgerHead !== "") {
+      writer.uint32(42).string(message.ledgerHead);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(48).uint32(message.attempt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivacySettled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivacySettled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.run = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.planHash = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.stepsCharged = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ledgerHead = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivacySettled>): PrivacySettled {
+    return PrivacySettled.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivacySettled>): PrivacySettled {
+    const message = createBasePrivacySettled();
+    message.dataset = object.dataset ?? "";
+    message.run = object.run ?? "";
+    message.planHash = object.planHash ?? "";
+    message.stepsCharged = object.stepsCharged ?? 0;
+    message.ledgerHead = object.ledgerHead ?? "";
+    message.attempt = object.attempt ?? 0;
     return message;
   },
 };

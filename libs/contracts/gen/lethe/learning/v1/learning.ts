@@ -24,7 +24,12 @@ export interface TrainingRun {
     | undefined;
   /** tenants/{tenant}/models/{model}; set when the run has succeeded. */
   model: string;
-  createTime: Date | undefined;
+  createTime:
+    | Date
+    | undefined;
+  /** Of a private run: the plan that it runs, canonical JSON, and its SHA-256 under the tag of plans, hex. Public. */
+  plan: Uint8Array;
+  planHash: string;
 }
 
 export const TrainingRun_State = {
@@ -32,6 +37,7 @@ export const TrainingRun_State = {
   STATE_RUNNING: 1,
   STATE_SUCCEEDED: 2,
   STATE_FAILED: 3,
+  STATE_CANCELLED: 4,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -42,6 +48,7 @@ export namespace TrainingRun_State {
   export type STATE_RUNNING = typeof TrainingRun_State.STATE_RUNNING;
   export type STATE_SUCCEEDED = typeof TrainingRun_State.STATE_SUCCEEDED;
   export type STATE_FAILED = typeof TrainingRun_State.STATE_FAILED;
+  export type STATE_CANCELLED = typeof TrainingRun_State.STATE_CANCELLED;
   export type UNRECOGNIZED = typeof TrainingRun_State.UNRECOGNIZED;
 }
 
@@ -50,19 +57,66 @@ export interface TrainingSpec {
   method: { $case: "dpSgd"; value: DpSgdSpec } | { $case: "shardedEnsemble"; value: ShardedEnsembleSpec } | undefined;
 }
 
-/** Softmax regression by DP-SGD: Poisson sampling of subjects, exact clipping per subject. */
+/**
+ * Training by DP-SGD: Poisson sampling of units, exact clipping per unit, noise once per step. A field that is 0 or absent takes the
+ * default that stands beside it (`lethe train defaults` prints them for a dataset's size, with reasons); momentum alone means what it says.
+ * Values that are searched for on the private records themselves cost privacy that no accountant here charges.
+ */
 export interface DpSgdSpec {
-  /** The run calibrates the noise to this upper bound. */
+  /**
+   * The run calibrates the noise to this upper bound. Default 3: below 1 is a strong guarantee, up to 10 is common practice for models that are
+   * published (Ponomareva et al., "How to DP-fy ML", arXiv 2303.00654, section 5).
+   */
   epsilon: number;
+  /** Default n^-1.1 with n the records under the root: below 1/n, since a mechanism that publishes one random record whole has delta = 1/n. */
   delta: number;
-  /** Expected fraction of the subjects in a step. */
+  /**
+   * Expected fraction of the units in a step. Large batches pay: at a fixed epsilon the noise per example falls faster than the number of steps
+   * costs (De et al., arXiv 2204.13650). Default 1024 expected records, but at least 1/16 and at most 1/4 of them.
+   */
   samplingProbability: number;
+  /** Default 120. */
   steps: number;
+  /**
+   * Default 0.5. Small bounds (0.1 to 1) work: nearly every gradient is then clipped, the noise shrinks with the bound, and the learning rate makes up
+   * for it.
+   */
   l2ClipNorm: number;
+  /** Default 2 / l2_clip_norm: what a step moves is learning_rate x l2_clip_norm, so the two are tuned as one number. */
   learningRate: number;
+  /** Heavy ball; 0 is none. 0.9 averages the noise of ten steps and is free: everything after the noise is post-processing. */
   momentum: number;
-  /** Rows of one subject that take part; a subject with more is refused. */
+  /** Rows of one subject that take part; a subject with more is refused. Default 16. */
   rowsPerSubjectMax: number;
+  /**
+   * subject (default): everything of one data subject. record: one record alone, a weaker promise; an erased person with k records has k
+   * times it at least.
+   */
+  unit?:
+    | string
+    | undefined;
+  /** linear (default). */
+  architecture?:
+    | string
+    | undefined;
+  /** Fixed transform of the rows before the model, without parameters and blind to other rows: none (default). */
+  features?:
+    | string
+    | undefined;
+  /** production (default), or research: not for release. */
+  noiseMode?:
+    | string
+    | undefined;
+  /** Most units in a step: a fixed shape, at a cost that is charged. Absent: no cap. */
+  cap?:
+    | number
+    | undefined;
+  /** add-or-remove-one (default) or replace-one. */
+  relation?:
+    | string
+    | undefined;
+  /** flat (default). */
+  clipping?: string | undefined;
 }
 
 /** SISA: sharded, isolated, sliced, aggregated (Bourtoule et al., S&P 2021). */
@@ -86,6 +140,26 @@ export interface CreateTrainingRunRequest {
 }
 
 export interface GetTrainingRunRequest {
+  name: string;
+}
+
+export interface ListTrainingRunsRequest {
+  parent: string;
+  /** 1 to 100; 0 means 50. */
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListTrainingRunsResponse {
+  trainingRuns: TrainingRun[];
+  nextPageToken: string;
+}
+
+export interface CancelTrainingRunRequest {
+  name: string;
+}
+
+export interface ResumeTrainingRunRequest {
   name: string;
 }
 
@@ -124,13 +198,114 @@ export interface PrivacyGuarantee {
   accountant: string;
   /** secure or seeded. */
   randomSource: string;
+  /** The plan that was run: canonical JSON, and its hash. Absent for models of release 0.1. */
+  plan?: Uint8Array | undefined;
+  planHash?:
+    | string
+    | undefined;
+  /** Last digest of the chain of charges, hex. */
+  ledgerHead?:
+    | string
+    | undefined;
+  /** epsilon_upper by the independent accountant; absent where its guard refuses, and then `second_opinion` is not-possible. */
+  epsilonIndependent?: number | undefined;
+  epsilonRdp?:
+    | number
+    | undefined;
+  /**
+   * agreed: both accountants agree and epsilon_upper is the main one's bound. not-possible: epsilon_upper is the larger of the main one's
+   * and RDP's.
+   */
+  secondOpinion?: string | undefined;
 }
 
 export interface GetModelRequest {
+  /** tenants/{tenant}/models/{model} or tenants/{tenant}/datasets/{dataset}/aliases/{alias} */
   name: string;
 }
 
+export interface ListModelsRequest {
+  parent: string;
+  /** 1 to 100; 0 means 50. */
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListModelsResponse {
+  models: Model[];
+  nextPageToken: string;
+}
+
+export interface PromoteModelRequest {
+  /** Name of the model. */
+  name: string;
+  /** Default serving. */
+  aliasId: string;
+}
+
+export interface ModelAlias {
+  /** tenants/{tenant}/datasets/{dataset}/aliases/{alias} */
+  name: string;
+  model: string;
+  /** What it pointed at before; empty for nothing. */
+  previousModel: string;
+  updateTime: Date | undefined;
+}
+
+export interface GetPrivacyBudgetRequest {
+  dataset: string;
+  /** At which the spending is read; 0 means the budget's own, or 1e-5 where none is set. */
+  delta: number;
+}
+
+export interface SetPrivacyBudgetRequest {
+  dataset: string;
+  epsilon: number;
+  delta: number;
+  /** subject (default) or record. */
+  unit: string;
+}
+
+/**
+ * Under subject-level guarantees the charge of a run is the same for every subject of the dataset: this reading is each subject's
+ * upper bound. Somebody with records in several datasets has spent at most the composition of their readings.
+ */
+export interface PrivacyBudget {
+  dataset: string;
+  /** Absent: no limit is set. */
+  epsilon?:
+    | number
+    | undefined;
+  /** Of the limit, or the delta that was asked for. */
+  delta: number;
+  unit: string;
+  /** add-or-remove-one: all runs are priced under it, whatever their own relation, since the mechanism is the same. */
+  neighboringRelation: string;
+  /** One for each unit that runs have used. */
+  spending: PrivacySpending[];
+  reservations: PrivacyReservation[];
+}
+
+export interface PrivacySpending {
+  unit: string;
+  /** Upper bound for everything together, charged and reserved; infinity where delta is used up. */
+  epsilonUpper: number;
+  delta: number;
+  /** The accountant's name and version. */
+  accountant: string;
+}
+
+export interface PrivacyReservation {
+  trainingRun: string;
+  planHash: string;
+  /** Steps that count: the whole plan while the run may still train, what was charged once it has ended. */
+  steps: number;
+  /** No more of the plan will be charged unless the run is resumed. */
+  settled: boolean;
+}
+
 export interface PredictRequest {
+  /** A model or an alias, see GetModelRequest. */
   name: string;
   payloads: Uint8Array[];
   /**
@@ -170,7 +345,17 @@ export interface Replay {
 }
 
 function createBaseTrainingRun(): TrainingRun {
-  return { name: "", spec: undefined, state: 0, conditions: [], progress: undefined, model: "", createTime: undefined };
+  return {
+    name: "",
+    spec: undefined,
+    state: 0,
+    conditions: [],
+    progress: undefined,
+    model: "",
+    createTime: undefined,
+    plan: new Uint8Array(0),
+    planHash: "",
+  };
 }
 
 export const TrainingRun: MessageFns<TrainingRun> = {
@@ -195,6 +380,12 @@ export const TrainingRun: MessageFns<TrainingRun> = {
     }
     if (message.createTime !== undefined) {
       Timestamp.encode(toTimestamp(message.createTime), writer.uint32(58).fork()).join();
+    }
+    if (message.plan.length !== 0) {
+      writer.uint32(66).bytes(message.plan);
+    }
+    if (message.planHash !== "") {
+      writer.uint32(74).string(message.planHash);
     }
     return writer;
   },
@@ -268,6 +459,22 @@ export const TrainingRun: MessageFns<TrainingRun> = {
             message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.plan = reader.bytes();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.planHash = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -296,6 +503,8 @@ export const TrainingRun: MessageFns<TrainingRun> = {
       : undefined;
     message.model = object.model ?? "";
     message.createTime = object.createTime ?? undefined;
+    message.plan = object.plan ?? new Uint8Array(0);
+    message.planHash = object.planHash ?? "";
     return message;
   },
 };
@@ -403,6 +612,13 @@ function createBaseDpSgdSpec(): DpSgdSpec {
     learningRate: 0,
     momentum: 0,
     rowsPerSubjectMax: 0,
+    unit: undefined,
+    architecture: undefined,
+    features: undefined,
+    noiseMode: undefined,
+    cap: undefined,
+    relation: undefined,
+    clipping: undefined,
   };
 }
 
@@ -431,6 +647,27 @@ export const DpSgdSpec: MessageFns<DpSgdSpec> = {
     }
     if (message.rowsPerSubjectMax !== 0) {
       writer.uint32(64).uint32(message.rowsPerSubjectMax);
+    }
+    if (message.unit !== undefined) {
+      writer.uint32(74).string(message.unit);
+    }
+    if (message.architecture !== undefined) {
+      writer.uint32(82).string(message.architecture);
+    }
+    if (message.features !== undefined) {
+      writer.uint32(90).string(message.features);
+    }
+    if (message.noiseMode !== undefined) {
+      writer.uint32(98).string(message.noiseMode);
+    }
+    if (message.cap !== undefined) {
+      writer.uint32(104).uint32(message.cap);
+    }
+    if (message.relation !== undefined) {
+      writer.uint32(114).string(message.relation);
+    }
+    if (message.clipping !== undefined) {
+      writer.uint32(122).string(message.clipping);
     }
     return writer;
   },
@@ -512,6 +749,62 @@ export const DpSgdSpec: MessageFns<DpSgdSpec> = {
             message.rowsPerSubjectMax = reader.uint32();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.architecture = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.features = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.noiseMode = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.cap = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.relation = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.clipping = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -537,6 +830,13 @@ export const DpSgdSpec: MessageFns<DpSgdSpec> = {
     message.learningRate = object.learningRate ?? 0;
     message.momentum = object.momentum ?? 0;
     message.rowsPerSubjectMax = object.rowsPerSubjectMax ?? 0;
+    message.unit = object.unit ?? undefined;
+    message.architecture = object.architecture ?? undefined;
+    message.features = object.features ?? undefined;
+    message.noiseMode = object.noiseMode ?? undefined;
+    message.cap = object.cap ?? undefined;
+    message.relation = object.relation ?? undefined;
+    message.clipping = object.clipping ?? undefined;
     return message;
   },
 };
@@ -816,6 +1116,262 @@ export const GetTrainingRunRequest: MessageFns<GetTrainingRunRequest> = {
   },
 };
 
+function createBaseListTrainingRunsRequest(): ListTrainingRunsRequest {
+  return { parent: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListTrainingRunsRequest: MessageFns<ListTrainingRunsRequest> = {
+  encode(message: ListTrainingRunsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parent !== "") {
+      writer.uint32(10).string(message.parent);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTrainingRunsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTrainingRunsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListTrainingRunsRequest>): ListTrainingRunsRequest {
+    return ListTrainingRunsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListTrainingRunsRequest>): ListTrainingRunsRequest {
+    const message = createBaseListTrainingRunsRequest();
+    message.parent = object.parent ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListTrainingRunsResponse(): ListTrainingRunsResponse {
+  return { trainingRuns: [], nextPageToken: "" };
+}
+
+export const ListTrainingRunsResponse: MessageFns<ListTrainingRunsResponse> = {
+  encode(message: ListTrainingRunsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.trainingRuns) {
+      TrainingRun.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTrainingRunsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTrainingRunsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trainingRuns.push(TrainingRun.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListTrainingRunsResponse>): ListTrainingRunsResponse {
+    return ListTrainingRunsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListTrainingRunsResponse>): ListTrainingRunsResponse {
+    const message = createBaseListTrainingRunsResponse();
+    message.trainingRuns = object.trainingRuns?.map((e) => TrainingRun.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseCancelTrainingRunRequest(): CancelTrainingRunRequest {
+  return { name: "" };
+}
+
+export const CancelTrainingRunRequest: MessageFns<CancelTrainingRunRequest> = {
+  encode(message: CancelTrainingRunRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelTrainingRunRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelTrainingRunRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelTrainingRunRequest>): CancelTrainingRunRequest {
+    return CancelTrainingRunRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelTrainingRunRequest>): CancelTrainingRunRequest {
+    const message = createBaseCancelTrainingRunRequest();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseResumeTrainingRunRequest(): ResumeTrainingRunRequest {
+  return { name: "" };
+}
+
+export const ResumeTrainingRunRequest: MessageFns<ResumeTrainingRunRequest> = {
+  encode(message: ResumeTrainingRunRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeTrainingRunRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeTrainingRunRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResumeTrainingRunRequest>): ResumeTrainingRunRequest {
+    return ResumeTrainingRunRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeTrainingRunRequest>): ResumeTrainingRunRequest {
+    const message = createBaseResumeTrainingRunRequest();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
 function createBaseModel(): Model {
   return {
     name: "",
@@ -1009,6 +1565,12 @@ function createBasePrivacyGuarantee(): PrivacyGuarantee {
     unit: "",
     accountant: "",
     randomSource: "",
+    plan: undefined,
+    planHash: undefined,
+    ledgerHead: undefined,
+    epsilonIndependent: undefined,
+    epsilonRdp: undefined,
+    secondOpinion: undefined,
   };
 }
 
@@ -1043,6 +1605,24 @@ export const PrivacyGuarantee: MessageFns<PrivacyGuarantee> = {
     }
     if (message.randomSource !== "") {
       writer.uint32(82).string(message.randomSource);
+    }
+    if (message.plan !== undefined) {
+      writer.uint32(90).bytes(message.plan);
+    }
+    if (message.planHash !== undefined) {
+      writer.uint32(98).string(message.planHash);
+    }
+    if (message.ledgerHead !== undefined) {
+      writer.uint32(106).string(message.ledgerHead);
+    }
+    if (message.epsilonIndependent !== undefined) {
+      writer.uint32(113).double(message.epsilonIndependent);
+    }
+    if (message.epsilonRdp !== undefined) {
+      writer.uint32(121).double(message.epsilonRdp);
+    }
+    if (message.secondOpinion !== undefined) {
+      writer.uint32(130).string(message.secondOpinion);
     }
     return writer;
   },
@@ -1140,6 +1720,54 @@ export const PrivacyGuarantee: MessageFns<PrivacyGuarantee> = {
             message.randomSource = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.plan = reader.bytes();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.planHash = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.ledgerHead = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.epsilonIndependent = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.epsilonRdp = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.secondOpinion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1167,6 +1795,12 @@ export const PrivacyGuarantee: MessageFns<PrivacyGuarantee> = {
     message.unit = object.unit ?? "";
     message.accountant = object.accountant ?? "";
     message.randomSource = object.randomSource ?? "";
+    message.plan = object.plan ?? undefined;
+    message.planHash = object.planHash ?? undefined;
+    message.ledgerHead = object.ledgerHead ?? undefined;
+    message.epsilonIndependent = object.epsilonIndependent ?? undefined;
+    message.epsilonRdp = object.epsilonRdp ?? undefined;
+    message.secondOpinion = object.secondOpinion ?? undefined;
     return message;
   },
 };
@@ -1222,6 +1856,785 @@ export const GetModelRequest: MessageFns<GetModelRequest> = {
   fromPartial(object: DeepPartial<GetModelRequest>): GetModelRequest {
     const message = createBaseGetModelRequest();
     message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseListModelsRequest(): ListModelsRequest {
+  return { parent: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListModelsRequest: MessageFns<ListModelsRequest> = {
+  encode(message: ListModelsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parent !== "") {
+      writer.uint32(10).string(message.parent);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListModelsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListModelsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListModelsRequest>): ListModelsRequest {
+    return ListModelsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListModelsRequest>): ListModelsRequest {
+    const message = createBaseListModelsRequest();
+    message.parent = object.parent ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListModelsResponse(): ListModelsResponse {
+  return { models: [], nextPageToken: "" };
+}
+
+export const ListModelsResponse: MessageFns<ListModelsResponse> = {
+  encode(message: ListModelsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.models) {
+      Model.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListModelsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListModelsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.models.push(Model.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListModelsResponse>): ListModelsResponse {
+    return ListModelsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListModelsResponse>): ListModelsResponse {
+    const message = createBaseListModelsResponse();
+    message.models = object.models?.map((e) => Model.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBasePromoteModelRequest(): PromoteModelRequest {
+  return { name: "", aliasId: "" };
+}
+
+export const PromoteModelRequest: MessageFns<PromoteModelRequest> = {
+  encode(message: PromoteModelRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.aliasId !== "") {
+      writer.uint32(18).string(message.aliasId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromoteModelRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromoteModelRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.aliasId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PromoteModelRequest>): PromoteModelRequest {
+    return PromoteModelRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromoteModelRequest>): PromoteModelRequest {
+    const message = createBasePromoteModelRequest();
+    message.name = object.name ?? "";
+    message.aliasId = object.aliasId ?? "";
+    return message;
+  },
+};
+
+function createBaseModelAlias(): ModelAlias {
+  return { name: "", model: "", previousModel: "", updateTime: undefined };
+}
+
+export const ModelAlias: MessageFns<ModelAlias> = {
+  encode(message: ModelAlias, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.previousModel !== "") {
+      writer.uint32(26).string(message.previousModel);
+    }
+    if (message.updateTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.updateTime), writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModelAlias {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModelAlias();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.previousModel = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.updateTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ModelAlias>): ModelAlias {
+    return ModelAlias.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ModelAlias>): ModelAlias {
+    const message = createBaseModelAlias();
+    message.name = object.name ?? "";
+    message.model = object.model ?? "";
+    message.previousModel = object.previousModel ?? "";
+    message.updateTime = object.updateTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseGetPrivacyBudgetRequest(): GetPrivacyBudgetRequest {
+  return { dataset: "", delta: 0 };
+}
+
+export const GetPrivacyBudgetRequest: MessageFns<GetPrivacyBudgetRequest> = {
+  encode(message: GetPrivacyBudgetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dataset !== "") {
+      writer.uint32(10).string(message.dataset);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(17).double(message.delta);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPrivacyBudgetRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPrivacyBudgetRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetPrivacyBudgetRequest>): GetPrivacyBudgetRequest {
+    return GetPrivacyBudgetRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetPrivacyBudgetRequest>): GetPrivacyBudgetRequest {
+    const message = createBaseGetPrivacyBudgetRequest();
+    message.dataset = object.dataset ?? "";
+    message.delta = object.delta ?? 0;
+    return message;
+  },
+};
+
+function createBaseSetPrivacyBudgetRequest(): SetPrivacyBudgetRequest {
+  return { dataset: "", epsilon: 0, delta: 0, unit: "" };
+}
+
+export const SetPrivacyBudgetRequest: MessageFns<SetPrivacyBudgetRequest> = {
+  encode(message: SetPrivacyBudgetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dataset !== "") {
+      writer.uint32(10).string(message.dataset);
+    }
+    if (message.epsilon !== 0) {
+      writer.uint32(17).double(message.epsilon);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(25).double(message.delta);
+    }
+    if (message.unit !== "") {
+      writer.uint32(34).string(message.unit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetPrivacyBudgetRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetPrivacyBudgetRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetPrivacyBudgetRequest>): SetPrivacyBudgetRequest {
+    return SetPrivacyBudgetRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetPrivacyBudgetRequest>): SetPrivacyBudgetRequest {
+    const message = createBaseSetPrivacyBudgetRequest();
+    message.dataset = object.dataset ?? "";
+    message.epsilon = object.epsilon ?? 0;
+    message.delta = object.delta ?? 0;
+    message.unit = object.unit ?? "";
+    return message;
+  },
+};
+
+function createBasePrivacyBudget(): PrivacyBudget {
+  return {
+    dataset: "",
+    epsilon: undefined,
+    delta: 0,
+    unit: "",
+    neighboringRelation: "",
+    spending: [],
+    reservations: [],
+  };
+}
+
+export const PrivacyBudget: MessageFns<PrivacyBudget> = {
+  encode(message: PrivacyBudget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dataset !== "") {
+      writer.uint32(10).string(message.dataset);
+    }
+    if (message.epsilon !== undefined) {
+      writer.uint32(17).double(message.epsilon);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(25).double(message.delta);
+    }
+    if (message.unit !== "") {
+      writer.uint32(34).string(message.unit);
+    }
+    if (message.neighboringRelation !== "") {
+      writer.uint32(42).string(message.neighboringRelation);
+    }
+    for (const v of message.spending) {
+      PrivacySpending.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.reservations) {
+      PrivacyReservation.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivacyBudget {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivacyBudget();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.neighboringRelation = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.spending.push(PrivacySpending.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reservations.push(PrivacyReservation.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivacyBudget>): PrivacyBudget {
+    return PrivacyBudget.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivacyBudget>): PrivacyBudget {
+    const message = createBasePrivacyBudget();
+    message.dataset = object.dataset ?? "";
+    message.epsilon = object.epsilon ?? undefined;
+    message.delta = object.delta ?? 0;
+    message.unit = object.unit ?? "";
+    message.neighboringRelation = object.neighboringRelation ?? "";
+    message.spending = object.spending?.map((e) => PrivacySpending.fromPartial(e)) || [];
+    message.reservations = object.reservations?.map((e) => PrivacyReservation.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePrivacySpending(): PrivacySpending {
+  return { unit: "", epsilonUpper: 0, delta: 0, accountant: "" };
+}
+
+export const PrivacySpending: MessageFns<PrivacySpending> = {
+  encode(message: PrivacySpending, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.unit !== "") {
+      writer.uint32(10).string(message.unit);
+    }
+    if (message.epsilonUpper !== 0) {
+      writer.uint32(17).double(message.epsilonUpper);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(25).double(message.delta);
+    }
+    if (message.accountant !== "") {
+      writer.uint32(34).string(message.accountant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivacySpending {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivacySpending();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.epsilonUpper = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.accountant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivacySpending>): PrivacySpending {
+    return PrivacySpending.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivacySpending>): PrivacySpending {
+    const message = createBasePrivacySpending();
+    message.unit = object.unit ?? "";
+    message.epsilonUpper = object.epsilonUpper ?? 0;
+    message.delta = object.delta ?? 0;
+    message.accountant = object.accountant ?? "";
+    return message;
+  },
+};
+
+function createBasePrivacyReservation(): PrivacyReservation {
+  return { trainingRun: "", planHash: "", steps: 0, settled: false };
+}
+
+export const PrivacyReservation: MessageFns<PrivacyReservation> = {
+  encode(message: PrivacyReservation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trainingRun !== "") {
+      writer.uint32(10).string(message.trainingRun);
+    }
+    if (message.planHash !== "") {
+      writer.uint32(18).string(message.planHash);
+    }
+    if (message.steps !== 0) {
+      writer.uint32(24).uint32(message.steps);
+    }
+    if (message.settled !== false) {
+      writer.uint32(32).bool(message.settled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivacyReservation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivacyReservation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trainingRun = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.planHash = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.steps = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.settled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivacyReservation>): PrivacyReservation {
+    return PrivacyReservation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivacyReservation>): PrivacyReservation {
+    const message = createBasePrivacyReservation();
+    message.trainingRun = object.trainingRun ?? "";
+    message.planHash = object.planHash ?? "";
+    message.steps = object.steps ?? 0;
+    message.settled = object.settled ?? false;
     return message;
   },
 };
@@ -1707,11 +3120,63 @@ export const LearningServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /** Oldest first. */
+    listTrainingRuns: {
+      name: "ListTrainingRuns",
+      requestType: ListTrainingRunsRequest as typeof ListTrainingRunsRequest,
+      requestStream: false,
+      responseType: ListTrainingRunsResponse as typeof ListTrainingRunsResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Asks a run to stop. The step that runs is finished; steps that are charged stay charged. Again it changes nothing; a run that has ended
+     * stays as it is.
+     */
+    cancelTrainingRun: {
+      name: "CancelTrainingRun",
+      requestType: CancelTrainingRunRequest as typeof CancelTrainingRunRequest,
+      requestStream: false,
+      responseType: TrainingRun as typeof TrainingRun,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Goes on with a cancelled or failed run: a private one from its last stored weights with the steps that are not charged yet, an
+     * ensemble from the start. Nothing is changed for a run that trains or has succeeded.
+     */
+    resumeTrainingRun: {
+      name: "ResumeTrainingRun",
+      requestType: ResumeTrainingRunRequest as typeof ResumeTrainingRunRequest,
+      requestStream: false,
+      responseType: TrainingRun as typeof TrainingRun,
+      responseStream: false,
+      options: {},
+    },
+    /** A model by its own name or by an alias. */
     getModel: {
       name: "GetModel",
       requestType: GetModelRequest as typeof GetModelRequest,
       requestStream: false,
       responseType: Model as typeof Model,
+      responseStream: false,
+      options: {},
+    },
+    /** The newest version of each model, oldest run first. */
+    listModels: {
+      name: "ListModels",
+      requestType: ListModelsRequest as typeof ListModelsRequest,
+      requestStream: false,
+      responseType: ListModelsResponse as typeof ListModelsResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Points an alias of the model's dataset at the model: Predict and GetModel on the alias ask that model's newest version. */
+    promoteModel: {
+      name: "PromoteModel",
+      requestType: PromoteModelRequest as typeof PromoteModelRequest,
+      requestStream: false,
+      responseType: ModelAlias as typeof ModelAlias,
       responseStream: false,
       options: {},
     },
@@ -1738,6 +3203,27 @@ export const LearningServiceDefinition = {
       requestType: GetReplayRequest as typeof GetReplayRequest,
       requestStream: false,
       responseType: Replay as typeof Replay,
+      responseStream: false,
+      options: {},
+    },
+    /** What private trainings on a dataset have spent or hold reserved, and the limit if one is set. */
+    getPrivacyBudget: {
+      name: "GetPrivacyBudget",
+      requestType: GetPrivacyBudgetRequest as typeof GetPrivacyBudgetRequest,
+      requestStream: false,
+      responseType: PrivacyBudget as typeof PrivacyBudget,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Sets the limit for all private trainings on a dataset. Runs that exist are counted; one that would pass it is refused before it starts.
+     * Platform only.
+     */
+    setPrivacyBudget: {
+      name: "SetPrivacyBudget",
+      requestType: SetPrivacyBudgetRequest as typeof SetPrivacyBudgetRequest,
+      requestStream: false,
+      responseType: PrivacyBudget as typeof PrivacyBudget,
       responseStream: false,
       options: {},
     },
