@@ -74,7 +74,8 @@ export function summarizeModel(
   { batch = 32 }: { readonly batch?: number } = {},
 ): ModelSummary {
   const { graph, producer, documentation, opsets, metadata } = model;
-  const stored = new Map(graph.initializers.filter(isLearned).map((tensor) => [tensor.name, tensor]));
+  const learned = graph.initializers.filter(isLearned(metadata));
+  const stored = new Map(learned.map((tensor) => [tensor.name, tensor]));
   const operators = counted(
     graph.nodes.map(({ domain, type }) => (domain === '' ? type : `${domain}.${type}`)),
   );
@@ -118,9 +119,22 @@ export function summarizeModel(
   };
 }
 
-/** Floats with axes, of any width; a scalar is a constant of the program. */
-const isLearned = ({ element, shape }: StoredTensor): boolean =>
-  /float/.test(element) && bitsOf(element) >= 16 && shape.length > 0;
+/** Floats with axes, of any width; a file of ours names its parameters, which tells them from masks and the like. */
+function isLearned(metadata: Readonly<Record<string, string>>): (tensor: StoredTensor) => boolean {
+  const ours = namesIn(metadata['lethe.parameters']);
+  return ({ name, element, shape }) =>
+    /float/.test(element) && bitsOf(element) >= 16 && shape.length > 0 && (!ours || ours.has(name));
+}
+
+function namesIn(json: string | undefined): ReadonlySet<unknown> | undefined {
+  if (json === undefined) return undefined;
+  try {
+    const names: unknown = JSON.parse(json);
+    return Array.isArray(names) ? new Set(names) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 const portSummary = ({ name, element, shape }: ReadPort): PortSummary => ({
   name,

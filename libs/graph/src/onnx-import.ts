@@ -1,6 +1,6 @@
 import { LetheError } from '@lethe/std';
 import { elements, type Shape, shapeText, type Tensor, tensor } from '@lethe/tensor';
-import type { GraphBuilder, Value } from './builder.ts';
+import { ancestors, type GraphBuilder, type Value } from './builder.ts';
 import { GRAPH } from './errors.ts';
 import type { Attribute } from './onnx.ts';
 import { type FoldNode, fold, knownIntegers } from './onnx-fold.ts';
@@ -16,7 +16,7 @@ import {
   type StoredTensor,
   tensorOf,
 } from './onnx-read.ts';
-import { expand } from './ops.ts';
+import { expand, reshape, transpose } from './ops.ts';
 
 /**
  * Existing ONNX models as parts of a graph. Nodes become operations of this library, so that they can be trained and clipped as any
@@ -25,7 +25,10 @@ import { expand } from './ops.ts';
 export interface ImportOptions {
   /** Values in place of the model's inputs, by name. A missing input becomes `examples(name, …)` of the graph. */
   readonly inputs?: Readonly<Record<string, Value>>;
-  /** Which initializers become parameters; all others are constants. None when absent: a frozen encoder. */
+  /**
+   * Which initializers become parameters; all others are constants. None when absent: a frozen encoder. Asked for float32 and float64 with
+   * axes; integers are shapes and indices, and a scalar is a constant of the program.
+   */
   readonly trainable?: (name: string) => boolean;
   /** Size of axes that the file leaves open and no given value determines. */
   readonly batch?: number;
@@ -42,7 +45,10 @@ export interface Imported {
   readonly outputs: Readonly<Record<string, Value>>;
   /** Every value of the file by its name there, to take the features of a layer in the middle. */
   readonly values: ReadonlyMap<string, Value>;
-  /** In the order of the file; names are those of the initializers (inside a scope of the builder, with its prefix). */
+  /**
+   * In the order of the file; names are those of the initializers (inside a scope of the builder, with its prefix). Weights of a trained
+   * convolution have the layout of `conv2d`, [kh * kw * c, o]; all others have that of the file.
+   */
   readonly parameters: readonly Value[];
   /** Values of the parameters, as the file has them, by the names of `parameters`. */
   readonly initial: Readonly<Record<string, Tensor>>;
@@ -95,6 +101,8 @@ class Importer {
   readonly #sizes = new Map<string, number>();
   /** Values that a trained parameter reaches. */
   readonly #trained = new Set<Value>();
+  /** Kernels that became parameters in the layout of `conv2d`, with their shapes in the file. */
+  readonly #kernels = new Map<Value, Shape>();
   readonly #opaque: { readonly name: string; readonly type: string }[] = [];
   /** How often a value is read, to see which outputs of a node matter. */
   readonly #uses = new Map<string, number>();
@@ -120,9 +128,11 @@ class Importer {
       this.#values.set(stored.name, value);
       if (value.source.kind !== 'input') continue;
       parameters.push(value);
-      initial[value.name] = tensorOf(stored);
+      initial[value.name] = this.#kernels.has(value) ? kernelMatrix(tensorOf(stored)) : tensorOf(stored);
       this.#trained.add(value);
     }
+    const reached = (value: Value): boolean => ancestors([value]).some(isParameter);
+    for (const value of Object.values(inputs)) if (reached(value)) this.#trained.add(value);
     for (const node of nodes) this.#node(node);
     const found = outputs.map(({ name }): [string, Value] => {
       const value = this.#values.get(name);
@@ -205,18 +215,38 @@ class Importer {
 
   #initializer(stored: StoredTensor): Value {
     const value = tensorOf(stored);
-    const float = value.dtype === 'float32' || value.dtype === 'float64';
-    if (!this.#options.trainable?.(stored.name))
+    const isFloat = value.dtype === 'float32' || value.dtype === 'float64';
+    if (!isFloat || value.shape.length === 0 || !this.#options.trainable?.(stored.name)) {
       return this.#graph.constant(value.dtype, value.shape, value.data);
-    if (!float)
-      throw notImported(`${stored.name} is ${value.dtype}: only floats are trained`, { name: stored.name });
+    }
     // Names of this form belong to the builder.
     const name = /^v\d+$/.test(stored.name) ? `${stored.name}_` : stored.name;
-    return this.#graph.parameter(name, value.shape, value.dtype);
+    if (!this.#isKernel(stored)) return this.#graph.parameter(name, value.shape, value.dtype);
+    const kernel = this.#graph.parameter(name, kernelMatrix(value).shape, value.dtype);
+    this.#kernels.set(kernel, value.shape);
+    return kernel;
+  }
+
+  /** Weights that convolutions of pictures read, and nothing else does. */
+  #isKernel({ name, shape }: StoredTensor): boolean {
+    const users = this.#model.graph.nodes.filter(({ inputs }) => inputs.includes(name));
+    const convolves = ({ type, domain, inputs, attributes: { group } }: ReadNode): boolean =>
+      type === 'Conv' &&
+      domain === '' &&
+      inputs[1] === name &&
+      (!group || ('int' in group && group.int === 1));
+    return shape.length === 4 && users.every(convolves) && this.#uses.get(name) === users.length;
+  }
+
+  #kernel(value: Value): { readonly matrix: Value; readonly shape: Shape } {
+    const shape = this.#kernels.get(value);
+    if (shape) return { matrix: value, shape };
+    const [o = 1] = value.shape;
+    const matrix = reshape(transpose(value, [2, 3, 1, 0]), [elements(value.shape) / o, o]);
+    return { matrix, shape: value.shape };
   }
 
   #node(node: ReadNode): void {
-    const asked = new Set<string>();
     const inputs = node.inputs.map((name) => {
       if (name === '') return undefined;
       const value = this.#values.get(name);
@@ -233,7 +263,7 @@ class Importer {
     try {
       const found =
         this.#folded(node, inputs) ??
-        this.#mapped(node, inputs, asked, refuse) ??
+        this.#mappedOrNot(node, inputs, refuse) ??
         this.#asItIs(node, inputs, refuse);
       const results = Array.isArray(found) ? (found as readonly Value[]) : [found as Value];
       if (inputs.some((input) => input && this.#trained.has(input))) {
@@ -283,16 +313,30 @@ class Importer {
     return fold(this.#graph, foldNode);
   }
 
+  /** As `#mapped`; where a model is only looked at, a row's refusal is no end: the node is run as it stands. */
+  #mappedOrNot(
+    node: ReadNode,
+    inputs: readonly (Value | undefined)[],
+    refuse: (reason: string) => never,
+  ): Value | readonly Value[] | undefined {
+    try {
+      return this.#mapped(node, inputs, refuse);
+    } catch (error) {
+      if (this.#options.untrainable !== 'allowed' || !(error instanceof LetheError)) throw error;
+      return undefined;
+    }
+  }
+
   /** By the row of the operator; undefined where there is none. */
   #mapped(
     node: ReadNode,
     inputs: readonly (Value | undefined)[],
-    asked: Set<string>,
     refuse: (reason: string) => never,
   ): Value | readonly Value[] | undefined {
     const table = node.domain === '' ? OPERATORS : node.domain === 'com.microsoft' ? MICROSOFT : {};
     const row = Object.hasOwn(table, node.type) ? table[node.type] : undefined;
     if (!row || this.#model.functions.includes(node.type)) return undefined;
+    const asked = new Set<string>();
     const read = <T>(name: string, get: (attribute: ReadAttribute) => T | undefined, otherwise: T): T => {
       asked.add(name);
       const attribute = node.attributes[name];
@@ -311,10 +355,13 @@ class Importer {
       ints,
       float: (name, otherwise) => read(name, (a) => ('float' in a ? a.float : undefined), otherwise),
       string: (name, otherwise) => read(name, (a) => ('string' in a ? a.string : undefined), otherwise),
+      isTrained: (value) => this.#trained.has(value),
+      kernel: (at) => this.#kernel(inputs[at] ?? refuse(`it has no input ${at + 1}`)),
       integersOf: (name, at) => ints(name) ?? knownIntegers(inputs[at])?.items,
       refuse,
     };
     const found = row(view);
+    if (found === undefined) return undefined;
     const unknown = Object.keys(node.attributes).filter((name) => !asked.has(name));
     if (unknown.length > 0) refuse(`its attribute ${unknown.join(', ')} is not known`);
     return found;
@@ -384,6 +431,22 @@ class Importer {
     const whole = sizes?.every((size) => size !== undefined) ? (sizes as number[]) : undefined;
     return { shape: whole, dtype: dtypeOf(port?.element) };
   }
+}
+
+const isParameter = ({ source }: Value): boolean => source.kind === 'input' && source.role === 'parameter';
+
+/** Weights [o, c, kh, kw] as [kh * kw * c, o]. */
+function kernelMatrix({ dtype, shape, data }: Tensor): Tensor {
+  const [o, c, kh, kw] = shape as [number, number, number, number];
+  const source = data as Float32Array | Float64Array;
+  const out = source.slice();
+  for (let to = 0; to < c; to++) {
+    for (let at = 0; at < kh * kw; at++) {
+      for (let from = 0; from < o; from++)
+        out[(at * c + to) * o + from] = source[(from * c + to) * kh * kw + at]!;
+    }
+  }
+  return tensor(dtype, [kh * kw * c, o], out);
 }
 
 const called = (node: ReadNode): string => `node ${node.name || node.outputs[0] || '?'} (${node.type})`;

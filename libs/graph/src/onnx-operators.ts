@@ -1,9 +1,12 @@
 import { type DType, elements, type Shape, sameShape, shapeText } from '@lethe/tensor';
+import { gelu, hardTanh, leakyRelu, quickGelu, silu } from './activations.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import * as functions from './functions.ts';
 import { dense, embedding, scale, shift } from './layers.ts';
+import { layerNormalize } from './normalization.ts';
 import { ONNX_DTYPE } from './onnx.ts';
 import { knownIntegers, sliceBounds } from './onnx-fold.ts';
+import { averagePool, conv, globalAveragePool, maxPool } from './onnx-images.ts';
 import * as ops from './ops.ts';
 import { addAtIndices, concat, gather as gathered, pad, pick, slice } from './ops-structure.ts';
 
@@ -21,12 +24,16 @@ export interface ImportedNode {
   string(name: string, otherwise: string): string;
   /** Integers that the file keeps as an attribute in older and as an input in newer versions; undefined when absent. */
   integersOf(name: string, at: number): readonly number[] | undefined;
+  /** Whether a trained parameter reaches the value. */
+  isTrained(value: Value): boolean;
+  /** Weights of a convolution as the matrix that `conv2d` takes, and the shape [o, c, kh, kw] that the file gives them. */
+  kernel(at: number): { readonly matrix: Value; readonly shape: Shape };
   /** @throws LETHE-3028 */
   refuse(reason: string): never;
 }
 
-/** Builds a node of these operations; an array where the node has several outputs. */
-export type Import = (node: ImportedNode) => Value | readonly Value[];
+/** Builds a node of these operations; an array where the node has several outputs, undefined where the node is better run as it stands. */
+export type Import = (node: ImportedNode) => Value | readonly Value[] | undefined;
 
 const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
@@ -371,6 +378,59 @@ const expand: Import = (node) => {
 const constantOfShape: Import = (node) =>
   node.refuse(`its shape ${shapeText(node.inputs[0]?.shape ?? [])} is computed while the model runs`);
 
+/** Over the axes from `axis` on, then gain and bias as layers of their own. */
+const layerNormalization: Import = (node) => {
+  const x = node.input(0);
+  const axis = axisOf(node.int('axis', -1), x.shape.length);
+  node.int('stash_type', 1);
+  if (axis === 0) node.refuse('it normalises over the examples');
+  const normal = layerNormalize(x, node.float('epsilon', 1e-5), x.shape.length - axis);
+  const scaled = product(normal, node.input(1));
+  const bias = node.inputs[2];
+  return bias ? sum(scaled, bias) : scaled;
+};
+
+const isNumber = (value: Value | undefined): value is Value =>
+  value?.source.kind === 'constant' && value.source.tensor.data.length === 1;
+const numberOf = (value: Value): number =>
+  value.source.kind === 'constant' ? Number(value.source.tensor.data[0]) : Number.NaN;
+
+/** Bounds are inputs since version 11, attributes before. */
+const clip: Import = (node) => {
+  const x = node.input(0);
+  const [low, high] = [node.inputs[1], node.inputs[2]];
+  const [least, most] = [node.float('min', -Infinity), node.float('max', Infinity)];
+  if (isNumber(low) && isNumber(high) && numberOf(low) === -1 && numberOf(high) === 1) return hardTanh(x);
+  const floor = low ?? (least === -Infinity ? undefined : least);
+  const ceiling = high ?? (most === Infinity ? undefined : most);
+  const above = floor === undefined ? x : ops.maximum(x, floor);
+  return ceiling === undefined ? above : ops.minimum(above, ceiling);
+};
+
+/** Slopes outside of [0, 1] are none of a maximum. */
+const leaky: Import = (node) => {
+  const slope = node.float('alpha', 0.01);
+  if (!(slope >= 0 && slope <= 1)) node.refuse(`its slope is ${slope}, not in 0 to 1`);
+  return leakyRelu(node.input(0), slope);
+};
+
+const geluOf: Import = (node) => {
+  const x = node.input(0);
+  if (node.string('approximate', 'none') === 'none') return gelu(x);
+  // Hendrycks and Gimpel 2016, the form with tanh.
+  const inner = ops.mul(
+    ops.add(x, ops.mul(ops.mul(functions.square(x), x), 0.044715)),
+    Math.sqrt(2 / Math.PI),
+  );
+  return ops.mul(ops.mul(x, 0.5), ops.add(ops.tanh(inner), 1));
+};
+
+const quickGeluOf: Import = (node) => {
+  const [x, alpha] = [node.input(0), node.float('alpha', 1.702)];
+  if (Math.fround(alpha) === Math.fround(1.702)) return quickGelu(x);
+  return alpha === 1 ? silu(x) : ops.mul(x, ops.sigmoid(ops.mul(x, alpha)));
+};
+
 /** Rows of the standard operators. An operator without a row is run as it is, or refused (see onnx-import.ts). */
 export const OPERATORS: Readonly<Record<string, Import>> = {
   Add: binary(sum),
@@ -390,6 +450,7 @@ export const OPERATORS: Readonly<Record<string, Import>> = {
   Sign: unary(ops.sign),
   Reciprocal: unary(ops.reciprocal),
   Erf: unary(ops.erf),
+  Round: unary(ops.round),
   Sqrt: unary(ops.sqrt),
   Exp: unary(ops.exp),
   Log: unary(ops.log),
@@ -431,9 +492,19 @@ export const OPERATORS: Readonly<Record<string, Import>> = {
   Pad: padded,
   BatchNormalization: batchNormalization,
   Dropout: dropout,
+  LayerNormalization: layerNormalization,
+  Clip: clip,
+  LeakyRelu: leaky,
+  Gelu: geluOf,
+  Conv: conv,
+  MaxPool: maxPool,
+  AveragePool: averagePool,
+  GlobalAveragePool: globalAveragePool,
 };
 
 /** Operators of ONNX Runtime's own domain that we write ourselves. */
 export const MICROSOFT: Readonly<Record<string, Import>> = {
   FusedMatMul: fusedMatmul,
+  Gelu: geluOf,
+  QuickGelu: quickGeluOf,
 };

@@ -4,20 +4,25 @@ import {
   add,
   batchNormalize,
   dense,
+  explainPerExample,
   exportOnnx,
   GRAPH,
   GraphBuilder,
+  gelu,
   gradients,
+  hardTanh,
   importOnnx,
   matmul,
   mlp,
   mlpParameters,
   mul,
+  quickGelu,
   readOnnx,
   reduceMean,
   reduceSum,
   relu,
   reshape,
+  silu,
   softmax,
   softmaxCrossEntropy,
   type Value,
@@ -200,21 +205,88 @@ test('a convolutional encoder of others is run frozen under a head that is train
   near(found.d1, float32([3], Float32Array.from(byHand)));
 });
 
+test('the same encoder trained: its convolution becomes ours, between transposes, and computes the same', async () => {
+  const { bytes, reference } = foreignCnn();
+  const image = drawn('image', [2, 1, 8, 8]);
+  const plain = await ort.InferenceSession.create(bytes);
+  const direct = await plain.run({ image: new ort.Tensor('float32', image.data, [2, 1, 8, 8]) });
+
+  const g = new GraphBuilder();
+  const { outputs, parameters, initial, opaque } = importOnnx(g, bytes, { batch: 2, trainable: () => true });
+  assert.deepEqual(opaque, []);
+  assert.deepEqual(initial['conv.weight']!.shape, [9, 4], 'in the layout of conv2d');
+  assert.deepEqual(initial['fc.weight'], reference['fc.weight']);
+  g.output('logits', outputs.logits!);
+  const losses = softmaxCrossEntropy(outputs.logits!, g.constant('int64', [2], BigInt64Array.of(0n, 2n)));
+  g.output('loss', reduceSum(losses));
+  gradients(reduceSum(losses), parameters).forEach((value, i) => {
+    g.output(`d ${parameters[i]!.name}`, value);
+  });
+  const rules = explainPerExample(losses, parameters, { subjects: 2 });
+  assert.equal(rules.length, 4, 'every parameter has a per-example rule');
+  const at = async (weights: Tensors): Promise<Record<string, Tensor>> => run(g, { image, ...weights });
+  const found = await at(initial);
+  near(found.logits, float32([2, 3], direct.logits!.data as Float32Array));
+
+  // Central differences in float32, so a wide step and a wide tolerance; the rules themselves are tested in float64.
+  const h = 1e-2;
+  for (const [name, k] of [
+    ['conv.weight', 7],
+    ['conv.weight', 20],
+    ['conv.bias', 1],
+    ['fc.weight', 100],
+  ] as const) {
+    const moved = async (by: number): Promise<number> => {
+      const data = Float32Array.from(initial[name]!.data as Float32Array);
+      data[k]! += by;
+      const { loss } = await at({ ...initial, [name]: float32(initial[name]!.shape, data) });
+      return Number(loss!.data[0]);
+    };
+    const numeric = ((await moved(h)) - (await moved(-h))) / (2 * h);
+    const exact = Number(found[`d ${name}`]!.data[k]);
+    assert.ok(
+      Math.abs(numeric - exact) <= 2e-2 * (1 + Math.abs(exact)),
+      `${name}[${k}]: ${numeric}, rule ${exact}`,
+    );
+  }
+});
+
 test('a gradient through an operator without a rule is refused, naming the node and the way out', () => {
-  const { bytes } = foreignCnn();
+  const written = new GraphBuilder();
+  const w = written.parameter('w', [4, 6]);
+  const hidden = dense(written.examples('x', [2, 4]), w);
+  const odd = written.operator({ op: 'opaque', type: 'Softsign', inputs: [hidden], shape: [2, 6] });
+  const { bytes } = exportOnnx({ y: odd }, { w: drawn('w', [4, 6]) });
   assert.throws(
-    () => importOnnx(new GraphBuilder(), bytes, { batch: 2, trainable: (name) => name === 'conv.weight' }),
+    () => importOnnx(new GraphBuilder(), bytes, { batch: 2, trainable: () => true }),
     (error) =>
       isError(error, GRAPH.ONNX_NOT_IMPORTED) &&
-      /\(Conv\).*no gradient rule.*conv\.weight.*frozen/.test(String(error)),
+      /\(Softsign\).*no gradient rule.*depends on trained parameters.*frozen/.test(String(error)),
   );
   const g = new GraphBuilder();
-  const image = g.parameter('image', [2, 1, 8, 8]);
-  const { outputs } = importOnnx(g, bytes, { inputs: { image } });
+  const x = g.parameter('x', [2, 4]);
+  const looked = importOnnx(g, bytes, { inputs: { x }, untrainable: 'allowed' });
   assert.throws(
-    () => gradients(reduceSum(outputs.logits!), [image]),
+    () => gradients(reduceSum(looked.outputs.y!), [x]),
     (error) => isError(error, GRAPH.NO_GRADIENT) && /opaque/.test(String(error)),
   );
+});
+
+test('activations of ONNX Runtime alone are written as standard operators', async () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [3, 5]);
+  const outputs = { gelu: gelu(x), silu: silu(x), quick: quickGelu(x), hard: hardTanh(mul(x, 2)) };
+  const { bytes, batch } = exportOnnx(outputs, {});
+  assert.deepEqual(batch, { open: true });
+  assert.deepEqual({ ...readOnnx(bytes).opsets }, { '': 18 });
+  for (const [name, value] of Object.entries(outputs)) g.output(name, value);
+  const given = drawn('x', [3, 5]);
+  const ours = await run(g, { x: given });
+  const plain = await ort.InferenceSession.create(bytes);
+  const found = await plain.run({ x: new ort.Tensor('float32', given.data, [3, 5]) });
+  for (const name of Object.keys(outputs)) {
+    near(float32([3, 5], found[name]!.data as Float32Array), ours[name], 1e-6);
+  }
 });
 
 test('products of several examples are written with standard operators only', async () => {
