@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError, secureRandom, seededRandom } from '@lethe/std';
 import { PRIVACY } from './errors.ts';
-import { chargeReservation, epsilonSpent, openLedger, reserveSteps } from './ledger.ts';
 import { dyadicProbability, mechanismHash, mechanismSpec } from './mechanism.ts';
 import { PrivacyRandomness } from './randomness.ts';
 
@@ -46,36 +45,4 @@ test('a production run refuses a seeded source; a research run records it', () =
   );
   assert.equal(new PrivacyRandomness('research', seededRandom('x')).sourceKind, 'seeded');
   assert.equal(new PrivacyRandomness('production', secureRandom()).sourceKind, 'secure');
-});
-
-test('the ledger charges before the steps, never twice, and never more than the plan', () => {
-  const spec = mechanismSpec(fields);
-  let ledger = openLedger(spec);
-  assert.equal(epsilonSpent(ledger), 0);
-  const first = reserveSteps(ledger, 25);
-  ledger = chargeReservation(ledger, first);
-  // A redelivery, or a writer that lost the race for the same steps, changes nothing.
-  assert.equal(chargeReservation(ledger, first), ledger);
-  // The process dies here: its 25 steps stay charged and the next block begins after them.
-  const second = reserveSteps(ledger, 25);
-  assert.deepEqual([second.firstStep, second.steps], [25, 25]);
-  ledger = chargeReservation(ledger, second);
-  const half = epsilonSpent(ledger);
-  const last = reserveSteps(ledger, 25);
-  assert.equal(last.steps, 10);
-  ledger = chargeReservation(ledger, last);
-  assert.ok(half < epsilonSpent(ledger) && epsilonSpent(ledger) <= 3);
-  assert.throws(
-    () => reserveSteps(ledger, 1),
-    (error: unknown) => isError(error, PRIVACY.BUDGET_EXHAUSTED),
-  );
-});
-
-test('a reservation that is not this ledger’s is refused', () => {
-  const ledger = openLedger(mechanismSpec(fields));
-  const refused = (error: unknown) => isError(error, PRIVACY.LEDGER_MISMATCH);
-  const good = reserveSteps(ledger, 10);
-  assert.throws(() => chargeReservation(ledger, { ...good, mechanismHash: '00' }), refused);
-  assert.throws(() => chargeReservation(ledger, { ...good, firstStep: 5 }), refused);
-  assert.throws(() => chargeReservation(ledger, { ...good, steps: 61 }), refused);
 });

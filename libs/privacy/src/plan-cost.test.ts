@@ -14,7 +14,7 @@ const fields: DpPlanFields = {
   steps: 60,
   expectedUnits: 100,
   clipping: { kind: 'flat', l2ClipNorm: 1 },
-  noise: { multiplier: 3, generator: 'aes-256-ctr/box-muller/1', mode: 'production' },
+  noise: { multiplier: 3, generator: 'aes-256-ctr/grid-ziggurat/1', mode: 'production' },
   mechanism: 'dp-sgd',
   delta: 1e-5,
   accountant: 'rdp+pld/1',

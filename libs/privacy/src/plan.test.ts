@@ -56,6 +56,10 @@ const plans: fc.Arbitrary<DpPlanFields> = fc.record({
   mechanism: fc.constant('dp-sgd' as const),
   delta: share,
   accountant: fc.constantFrom('rdp+pld/1', 'pld+contour/2'),
+  features: fc.constantFrom(
+    { name: 'hog', digest: 'ab'.repeat(32) },
+    { name: 'other', digest: '00'.repeat(32) },
+  ),
 });
 
 /** The same value with its members in another order, at every depth. */
@@ -115,7 +119,7 @@ const good: DpPlanFields = {
   steps: 60,
   expectedUnits: 100,
   clipping: { kind: 'flat', l2ClipNorm: 1 },
-  noise: { multiplier: 3, generator: 'aes-256-ctr/box-muller/1', mode: 'production' },
+  noise: { multiplier: 3, generator: 'aes-256-ctr/grid-ziggurat/1', mode: 'production' },
   mechanism: 'dp-sgd',
   delta: 1e-5,
   accountant: 'rdp+pld/1',
@@ -154,6 +158,8 @@ test('what cannot be priced or is no plan is refused before work starts, by the 
     ['mechanism', { ...good, mechanism: 'band-mf' }],
     ['delta', { ...good, delta: 1 }],
     ['accountant', { ...good, accountant: '' }],
+    ['features.name', { ...good, features: { name: 'Fitted!', digest: '0'.repeat(64) } }],
+    ['features.digest', { ...good, features: { name: 'hog', digest: 'abc' } }],
   ];
   for (const [field, fields] of cases) {
     assert.throws(
@@ -198,8 +204,8 @@ test('the bytes and the hash of a plan stay what they are', () => {
   assert.equal(
     new TextDecoder().decode(planBytes(dpPlan(good))),
     '{"accountant":"rdp+pld/1","clipping":{"kind":"flat","l2ClipNorm":1},"delta":0.00001,"expectedUnits":100,"format":"lethe-dp-plan-v1",' +
-      '"mechanism":"dp-sgd","noise":{"generator":"aes-256-ctr/box-muller/1","mode":"production","multiplier":3},"relation":"add-or-remove-one",' +
+      '"mechanism":"dp-sgd","noise":{"generator":"aes-256-ctr/grid-ziggurat/1","mode":"production","multiplier":3},"relation":"add-or-remove-one",' +
       '"sampling":{"kind":"poisson","probability":0.25},"steps":60,"unit":"subject"}',
   );
-  assert.equal(planHash(dpPlan(good)), 'b9af503ab31352432544e1967b9a160e1a03c544c8b90ccda188773074a2b914');
+  assert.equal(planHash(dpPlan(good)), 'ebdd0367d12bebc090c1a082f86d7de41ec0bce522f9f0d198770df91cf62582');
 });

@@ -8,6 +8,7 @@
  */
 import { canonicalJson, hex, sha256, utf8 } from '@lethe/std';
 import { PRIVACY } from './errors.ts';
+import { NOISE_GENERATOR } from './noise/rounded-normal.ts';
 
 export const PLAN_FORMAT = 'lethe-dp-plan-v1';
 
@@ -51,7 +52,8 @@ export type PlanClipping =
       readonly countNoise: number;
     };
 
-export const NOISE_GENERATORS = ['aes-256-ctr/box-muller/1', 'aes-256-ctr/ziggurat/1'] as const;
+/** Samplers that a plan can name, each with its keystream. */
+export const NOISE_GENERATORS = [NOISE_GENERATOR] as const;
 
 export interface PlanNoise {
   /** Standard deviation of the noise on the sum, divided by the bound in force. */
@@ -76,6 +78,8 @@ export interface DpPlan {
   readonly delta: number;
   /** Which accountants have priced it. */
   readonly accountant: string;
+  /** Fixed transform of each row before the model, by name and SHA-256 of its constants, hex; absent for none. Nothing in it was fitted on records. */
+  readonly features?: { readonly name: string; readonly digest: string };
 }
 
 /** As a caller or a file gives it: kinds that this version knows of and refuses are still words of the vocabulary. */
@@ -146,6 +150,7 @@ export function dpPlan(fields: DpPlanFields): DpPlan {
     mechanism,
     delta,
     accountant,
+    ...(fields.features === undefined ? {} : { features: Object.freeze(checkedFeatures(fields.features)) }),
   };
   return Object.freeze(plan);
 }
@@ -225,8 +230,17 @@ function checkedNoise(noise: DpPlanFields['noise']): PlanNoise {
   require(isOneOf(mode, [
     'production',
     'research',
-  ]), 'noise.mode', mode, 'production or research: the rounding of hardened noise to a grid is not charged yet');
+  ]), 'noise.mode', mode, 'production or research: noise of both lies on a grid that the data do not move, so there is no hardened mode apart');
   return { multiplier, generator, mode };
+}
+
+function checkedFeatures(features: NonNullable<DpPlan['features']>): NonNullable<DpPlan['features']> {
+  const { name, digest } = features ?? {};
+  require(typeof name === 'string' &&
+    /^[a-z0-9-]{1,64}$/u.test(name), 'features.name', name, 'the name of a fixed transform');
+  require(typeof digest === 'string' &&
+    /^[0-9a-f]{64}$/u.test(digest), 'features.digest', digest, '64 lower-case hex digits');
+  return { name, digest };
 }
 
 /** RFC 8785 text of a plan. */

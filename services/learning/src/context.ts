@@ -1,8 +1,10 @@
 import { type learning, parseName, resourceName } from '@lethe/contracts';
 import { AggregateStore } from '@lethe/events';
 import { type Directory, directoryOf, SealedArtefacts, type ServiceDeps } from '@lethe/service';
+import { type Aliases, type ModelAliasEvent, modelAlias } from './domain/model-alias.ts';
 import { type ModelVersion, type Run, type TrainingRunEvent, trainingRun } from './domain/training-run.ts';
 import { LEARNING } from './errors.ts';
+import { PrivacyBudgets } from './privacy-budgets.ts';
 import { ServedModels } from './served-models.ts';
 
 export interface LearningSettings {
@@ -30,6 +32,8 @@ export class LearningContext {
   readonly deps: ServiceDeps;
   readonly settings: Required<LearningSettings>;
   readonly runs: AggregateStore<Run, TrainingRunEvent>;
+  readonly aliases: AggregateStore<Aliases, ModelAliasEvent>;
+  readonly privacy: PrivacyBudgets;
   readonly state: SealedArtefacts;
   readonly #directory: Directory;
   readonly served: ServedModels;
@@ -40,6 +44,8 @@ export class LearningContext {
     this.deps = deps;
     this.settings = { parallelism: 2, logWaitMs: 10_000, runWaitMs: 45_000, ...settings };
     this.runs = new AggregateStore(trainingRun, { bus: deps.bus, source: 'learning', clock: deps.clock });
+    this.aliases = new AggregateStore(modelAlias, { bus: deps.bus, source: 'learning', clock: deps.clock });
+    this.privacy = new PrivacyBudgets(this);
     this.state = new SealedArtefacts(deps);
     this.#directory = directoryOf(deps.bus, trainingRun.type);
     this.served = new ServedModels(this);
@@ -58,9 +64,9 @@ export class LearningContext {
     return loaded;
   }
 
-  /** The newest version of a model. @throws LETHE-4304, 1101 */
+  /** The newest version of a model, by its own name or by an alias. @throws LETHE-4304, 4316, 1101 */
   async loadModel(name: string): Promise<LoadedModel> {
-    const [tenant, id] = parseName('model', name);
+    const [tenant, id] = parseName('model', ALIAS.test(name) ? await this.#modelOf(name) : name);
     const loaded = await this.findRun(tenant, id!);
     const version = loaded?.run.versions.at(-1);
     if (!loaded || !version)
@@ -68,13 +74,28 @@ export class LearningContext {
     return { ...loaded, version };
   }
 
+  async #modelOf(alias: string): Promise<string> {
+    const [tenant, dataset] = parseName('modelAlias', alias);
+    const { state } = await this.aliases.load(tenant, dataset!);
+    const found = state[alias];
+    if (!found) throw LEARNING.ALIAS_UNKNOWN('no model was promoted to the alias', { details: { alias } });
+    return found.model;
+  }
+
   /** Every run of a tenant, oldest first. */
-  async listRuns(tenant: string): Promise<LoadedRun[]> {
+  async listRuns(tenant: string): Promise<(LoadedRun & { readonly sequence: number })[]> {
     const listed = await this.#directory.ofTenant(tenant);
-    const runs = await Promise.all(listed.map(({ id }) => this.findRun(tenant, id)));
+    const runs = await Promise.all(
+      listed.map(async ({ id, sequence }) => {
+        const run = await this.findRun(tenant, id);
+        return run && { ...run, sequence };
+      }),
+    );
     return runs.filter((run) => run !== undefined);
   }
 }
+
+const ALIAS = /\/aliases\//;
 
 export const runName = (tenant: string, id: string): string => resourceName('trainingRun', tenant, id);
 /** A model carries the id of its run. */

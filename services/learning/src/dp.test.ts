@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
 import { AggregateStore, newEvent } from '@lethe/events';
-import { seededRandom, sleep } from '@lethe/std';
+import { openLedger, parsePlan, reserveSteps, verifyLedger } from '@lethe/privacy';
+import { seededRandom, sleep, utf8 } from '@lethe/std';
 import { onTrainingRequested } from './consumers/training-requested.ts';
 import { LearningContext } from './context.ts';
 import { trainingRun } from './domain/training-run.ts';
@@ -21,6 +22,7 @@ import {
   TENANT,
   train,
 } from './learning.fixture.ts';
+import { chargeOf } from './training/train-dp.ts';
 
 const MODEL = `tenants/${TENANT}/models/d`;
 const charged = (spent: readonly events.PrivacySpent[]) =>
@@ -51,6 +53,8 @@ test('a DP run charges before it trains, meets its budget, learns, and claims it
     [model.kind, model.privacy?.unit, model.privacy?.randomSource, model.privacy?.steps],
     ['MODEL_DP', 'subject', 'secure', 12],
   );
+  const ledger = verifyLedger(parsePlan(run.plan), run.name, spent.map(chargeOf), model.privacy?.ledgerHead);
+  assert.deepEqual([ledger.stepsCharged, model.privacy?.planHash], [12, run.planHash]);
   assert.equal(
     [...world.keys.keys()].filter((key) => key.includes('-start-')).length,
     0,
@@ -75,6 +79,12 @@ test('a DP run charges before it trains, meets its budget, learns, and claims it
   assert.equal(claim?.claim, common.Claim.CLAIM_ERASED_CERTIFIED);
   assert.deepEqual([claim.epsilon, claim.delta, claim.unit], [model.privacy?.epsilonUpper, 1e-5, 'subject']);
   assert.deepEqual([claim.digestBefore, claim.digestAfter], [model.digest, model.digest]);
+  const { plan, planHash, ledger: charges, ledgerHead } = claim.details;
+  assert.equal(planHash, run.planHash);
+  assert.equal(
+    verifyLedger(parsePlan(utf8(plan!)), claim.details.ledgerOwner!, JSON.parse(charges!), ledgerHead).head,
+    ledger.head,
+  );
 });
 
 test('a run that dies in a block goes on behind it: charged once, never more than planned, with fewer steps', async () => {
@@ -119,10 +129,12 @@ test('a run that lost every block fails; it never trains on steps that are not p
   const service = await startService(world);
   await train(service, 'twin', dpSpec());
   const [twin] = await runEvents(world, EVENT.privacySpent);
+  const [{ plan } = {}] = await runEvents(world, EVENT.trainingRequested);
   await service.close();
-  const spent: events.PrivacySpent = { ...twin!, run, firstStep: 0, steps: 8, start: undefined };
+  const whole = reserveSteps(openLedger(parsePlan(plan!), run), 8);
+  const spent: events.PrivacySpent = { ...twin!, ...whole, run, start: undefined };
   await store.propose(TENANT, 'd', () => [
-    { definition: EVENT.trainingRequested, data: { run, spec: dpSpec() } },
+    { definition: EVENT.trainingRequested, data: { run, spec: dpSpec(), plan } },
     { definition: EVENT.privacySpent, data: spent },
   ]);
   const again = await startService(world);
@@ -141,8 +153,11 @@ test('DP runs are refused for a budget out of reach, a subject with too many row
       spec: { root: ROOT, method: { $case: 'dpSgd', value: { ...value, ...field } } },
     });
   await assert.rejects(make('a', { epsilon: 1e-9 }), { code: 'LETHE-4301' });
-  await assert.rejects(make('a', { delta: 1 }), { code: 'LETHE-3301' });
-  await assert.rejects(make('a', { steps: 0 }), { code: 'LETHE-3301' });
+  await assert.rejects(make('a', { delta: 1 }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { steps: 20_000_000 }), { code: 'LETHE-3307' });
+  await assert.rejects(make('a', { clipping: 'adaptive' }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { cap: 50 }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { features: 'hog' }), { code: 'LETHE-2309' });
   await assert.rejects(make('a', { momentum: 1 }), { code: 'LETHE-4301' });
   await assert.rejects(make('a', { samplingProbability: 2 }), { code: 'LETHE-4301' });
   assert.equal((await runEvents(world, EVENT.trainingRequested)).length, 0);

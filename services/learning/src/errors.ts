@@ -73,4 +73,36 @@ export const LEARNING = defineErrors({
     status: 'ABORTED',
     remedy: 'Another process of the service works on the same run: nothing to do, one of them goes on.',
   },
+  NOT_RESUMABLE: {
+    code: 'LETHE-4315',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Create a run with another run_id: of this one nothing is left to go on with, or it has not ended.',
+  },
+  ALIAS_UNKNOWN: {
+    code: 'LETHE-4316',
+    status: 'NOT_FOUND',
+    remedy: 'Promote a model to the alias first, or ask a model by its own name.',
+  },
+  NOT_PROMOTABLE: {
+    code: 'LETHE-4317',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Promote a model whose noise came from the production source.',
+  },
+  BUDGET_CONTENDED: {
+    code: 'LETHE-4318',
+    status: 'ABORTED',
+    remedy: 'Many runs reserve privacy of the same data set at once: try again.',
+  },
+  LEDGER_OLD: {
+    code: 'LETHE-4319',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'The run was charged by release 0.1, whose ledger is not continued. What it has charged stays spent; create a run with another run_id.',
+  },
+  STOPPED: {
+    code: 'LETHE-4320',
+    status: 'CANCELLED',
+    remedy: 'The run was cancelled: resume it, or leave it.',
+  },
 });

@@ -7,11 +7,17 @@ import { contain } from './consumers/erasure-requested.ts';
 import { erase } from './consumers/erasure-started.ts';
 import { onTrainingRequested } from './consumers/training-requested.ts';
 import { LearningContext, type LearningSettings } from './context.ts';
+import { cancelTrainingRun } from './rpc/cancel-training-run.ts';
 import { createTrainingRun } from './rpc/create-training-run.ts';
 import { getReplay } from './rpc/get-replay.ts';
+import { listModels } from './rpc/list-models.ts';
+import { listTrainingRuns } from './rpc/list-training-runs.ts';
 import { planErasure } from './rpc/plan-erasure.ts';
 import { predict } from './rpc/predict.ts';
+import { getPrivacyBudget, setPrivacyBudget } from './rpc/privacy-budget.ts';
+import { promoteModel } from './rpc/promote-model.ts';
 import { isFinal, runResource } from './rpc/resource.ts';
+import { resumeTrainingRun } from './rpc/resume-training-run.ts';
 
 export type { LearningSettings } from './context.ts';
 export { LEARNING } from './errors.ts';
@@ -25,7 +31,14 @@ export function create(deps: ServiceDeps, settings: LearningSettings = {}): Serv
     createTrainingRun: (request) => createTrainingRun(context, request),
     getTrainingRun: ({ name }) => run(name),
     watchTrainingRun: ({ name }, { signal }) => watch({ load: () => run(name), isFinal, signal }),
+    listTrainingRuns: (request) => listTrainingRuns(context, request),
+    cancelTrainingRun: (request) => cancelTrainingRun(context, request),
+    resumeTrainingRun: (request) => resumeTrainingRun(context, request),
     getModel: async ({ name }) => (await context.loadModel(name)).version.model,
+    listModels: (request) => listModels(context, request),
+    promoteModel: (request) => promoteModel(context, request),
+    getPrivacyBudget: (request) => getPrivacyBudget(context, request),
+    setPrivacyBudget: (request) => setPrivacyBudget(context, request),
     predict: (request, call) => predict(context, request, call),
     planErasure: (request) => planErasure(context, request),
     getReplay: (request) => getReplay(context, request),
@@ -34,6 +47,7 @@ export function create(deps: ServiceDeps, settings: LearningSettings = {}): Serv
     name: 'learning',
     bindings: [binding],
     async start() {
+      await context.privacy.sweep();
       subscriptions.push(
         await subscribe({
           bus: deps.bus,
@@ -41,8 +55,15 @@ export function create(deps: ServiceDeps, settings: LearningSettings = {}): Serv
           aggregates: ['training-run'],
           handlers: [
             on(EVENT.trainingRequested, (event, attempt) => onTrainingRequested(context, event, attempt)),
+            on(EVENT.trainingResumed, (event, attempt) => onTrainingRequested(context, event, attempt)),
           ],
-          ignores: [EVENT.privacySpent, EVENT.modelTrained, EVENT.trainingFailed],
+          ignores: [
+            EVENT.privacySpent,
+            EVENT.modelTrained,
+            EVENT.trainingFailed,
+            EVENT.trainingCancelRequested,
+            EVENT.trainingCancelled,
+          ],
           logger: deps.logger,
         }),
         await takePart(deps, {

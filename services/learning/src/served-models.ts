@@ -1,5 +1,6 @@
 /** Models that answer: opened weights in memory, dropped when the model has a newer version. */
 import { type DatasetSpec, decodePayload, floatMatrix, type Row, vectorWidth } from '@lethe/datasets';
+import { parsePlan } from '@lethe/privacy';
 import { buildPredictor, type Predictor, type Tensors } from '@lethe/runtime';
 import { assert } from '@lethe/std';
 import { meanLogits, type PlacementKeys, place } from '@lethe/unlearning';
@@ -7,8 +8,9 @@ import type { LearningContext, LoadedModel } from './context.ts';
 import { modelName } from './context.ts';
 import { sisaSpec } from './domain/spec.ts';
 import { EnsembleStore } from './ensemble-store.ts';
-import { softmaxModel, unitRows } from './training/dp-softmax.ts';
+import { softmaxModel } from './training/dp-trainer.ts';
 import { classifierSpec } from './training/ensemble.ts';
+import { preparation } from './training/preparation.ts';
 import { datasetSpec } from './training/rows.ts';
 import { decodeWeights } from './training/tensors-file.ts';
 
@@ -95,14 +97,18 @@ export class ServedModels {
         shardOf: (alias) => place(keys, alias, sisaSpec(spec)).shard,
       };
     }
-    const width = vectorWidth(dataset);
+    const { plan } = run;
+    const { width, prepare } = preparation(
+      plan ? (parsePlan(plan).features?.name ?? 'none') : 'none',
+      dataset,
+    );
     const { sets } = decodeWeights(await state.get(tenant, version.state));
     const model = softmaxModel(width, dataset.label.classes.length);
     return {
       dataset,
       predictor: await buildPredictor({ model, rows: BATCH_ROWS }),
       weights: sets,
-      prepare: (matrix) => unitRows(matrix, width),
+      prepare,
       shardOf: () => 0,
     };
   }

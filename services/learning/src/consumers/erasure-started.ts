@@ -4,15 +4,17 @@
  */
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
 import { effectId, newEvent } from '@lethe/events';
+import { parsePlan, planHash, planText } from '@lethe/privacy';
 import { readRecords } from '@lethe/service';
-import { assert, fromHex, LetheError, sleep } from '@lethe/std';
+import { assert, canonicalJson, fromHex, LetheError, sleep } from '@lethe/std';
 import { type LearningContext, type LoadedModel, type LoadedRun, modelName, runName } from '../context.ts';
-import { isRunning } from '../domain/training-run.ts';
+import { holdsWeights, isRunning, lastWeights, type Run, stepsCharged } from '../domain/training-run.ts';
 import { EnsembleStore, type LeftOut } from '../ensemble-store.ts';
 import { LEARNING } from '../errors.ts';
 import { fingerprint } from '../fingerprint.ts';
 import type { ShardState } from '../training/ensemble.ts';
 import { datasetSpec, rowsOf } from '../training/rows.ts';
+import { chargeOf } from '../training/train-dp.ts';
 import { digestsOf } from '../training/train-ensemble.ts';
 import { membersOf, type Unlearned, unlearn } from '../training/unlearn.ts';
 import { affectedRuns } from './erasure-requested.ts';
@@ -54,13 +56,15 @@ async function eraseFromModel(
   const { versions, spec } = loaded.run;
   const version = versions.at(-1);
   if (!version) {
+    if (holdsWeights(loaded.run)) return certifiedWeights(loaded);
     const kind = spec.method?.$case === 'dpSgd' ? 'MODEL_DP' : 'MODEL_ENSEMBLE';
-    return untouched(modelName(loaded.tenant, loaded.id), kind, '', 'the training failed: there is no model');
+    const how = loaded.run.cancelled ? 'was cancelled' : 'failed';
+    return untouched(modelName(loaded.tenant, loaded.id), kind, '', `the training ${how}: there is no model`);
   }
   const model: LoadedModel = { ...loaded, version };
   return spec.method?.$case === 'shardedEnsemble'
     ? await eraseFromEnsemble(context, model, spec.method.value, started)
-    : certified(version.model);
+    : certified(loaded, version.model);
 }
 
 /** An exact claim of a model that never held any of them: its digest stays. */
@@ -89,7 +93,10 @@ const claimOf = (artefact: string, kind: string, method: string): common.Artefac
 });
 
 /** The person's own guarantee: a group of one. Canaries are in no DP training, so they ask for nothing here. */
-function certified({ name, kind, digest, privacy }: learning.Model): common.ArtefactClaim {
+function certified(
+  { run }: LoadedRun,
+  { name, kind, digest, privacy }: learning.Model,
+): common.ArtefactClaim {
   const guarantee = privacy!;
   return {
     ...claimOf(name, kind, 'dp-sgd'),
@@ -109,9 +116,61 @@ function certified({ name, kind, digest, privacy }: learning.Model): common.Arte
       randomSource: guarantee.randomSource,
       groupSize: '1',
       cohort: 'never in this model',
+      ...(guarantee.plan ? { ...ledgerDetails(run, name), ...opinionDetails(guarantee) } : {}),
     },
   };
 }
+
+/**
+ * A private run that was stopped and may go on: its stored weights are what its charged steps have released, so they carry the guarantee of those. A resumed
+ * run does not read the person again.
+ */
+function certifiedWeights({ tenant, id, run }: LoadedRun): common.ArtefactClaim {
+  const name = modelName(tenant, id);
+  const plan = parsePlan(run.plan!);
+  const last = run.charged.at(-1)!;
+  const { digest } = lastWeights(run)!;
+  return {
+    ...claimOf(name, 'CHECKPOINT', 'dp-sgd'),
+    claim: common.Claim.CLAIM_ERASED_CERTIFIED,
+    epsilon: last.epsilonUpper,
+    delta: last.delta,
+    unit: plan.unit,
+    digestBefore: digest,
+    digestAfter: digest,
+    details: {
+      neighboringRelation: plan.relation,
+      noiseMultiplier: String(plan.noise.multiplier),
+      samplingProbability: String(plan.sampling.probability),
+      steps: String(stepsCharged(run)),
+      l2ClipNorm: String(plan.clipping.l2ClipNorm),
+      accountant: plan.accountant,
+      groupSize: '1',
+      cohort: 'never in this model',
+      ...ledgerDetails(run, name),
+    },
+  };
+}
+
+/** Plan and charges in full, as canonical JSON, so that a verifier recomputes hash and chain: libs/certificate/FORMAT.md, "The plan of a private model". */
+function ledgerDetails(run: Run, model: string): Record<string, string> {
+  const charges = run.charged.map(chargeOf);
+  const plan = parsePlan(run.plan!);
+  return {
+    plan: planText(plan),
+    planHash: planHash(plan),
+    ledger: canonicalJson(charges),
+    ledgerHead: charges.at(-1)?.digest ?? '',
+    ledgerOwner: model.replace('/models/', '/trainingRuns/'),
+  };
+}
+
+const opinionDetails = (guarantee: learning.PrivacyGuarantee): Record<string, string> => ({
+  secondOpinion: guarantee.secondOpinion ?? 'not-possible',
+  epsilonIndependent:
+    guarantee.epsilonIndependent === undefined ? 'none' : String(guarantee.epsilonIndependent),
+  epsilonRdp: String(guarantee.epsilonRdp),
+});
 
 async function eraseFromEnsemble(
   context: LearningContext,

@@ -2,9 +2,11 @@ import { EVENT, type events, type learning } from '@lethe/contracts';
 import { effectId, isPassing, newEvent, type RecordedEvent } from '@lethe/events';
 import { isError, LetheError, STD } from '@lethe/std';
 import { type LearningContext, type LoadedRun, modelName, runName } from '../context.ts';
+import { isResumable, isRunning, lastWeights } from '../domain/training-run.ts';
 import { LEARNING } from '../errors.ts';
 import { fingerprint } from '../fingerprint.ts';
-import { trainDp } from '../training/train-dp.ts';
+import { StopSignal } from '../stop-signal.ts';
+import { type Stopped, trainDp } from '../training/train-dp.ts';
 import { type Trained, trainEnsemble } from '../training/train-ensemble.ts';
 
 /** Tried so often before a failure that may pass is committed as final; below the bus's own limit of six. */
@@ -19,20 +21,25 @@ const PASSING: ReadonlySet<LetheError['status']> = new Set([
   'RESOURCE_EXHAUSTED',
 ]);
 
-/** Trains, unless it has been done: the run ends with `model.trained` or `training.failed`. */
+/**
+ * Trains a run that was requested or resumed, unless it has been done: it ends with `model.trained`, `training.failed` or `training.cancelled`. What it has
+ * reserved and not charged is given back after that.
+ */
 export async function onTrainingRequested(
   context: LearningContext,
-  event: RecordedEvent<string, events.TrainingRequested>,
+  event: RecordedEvent<string, events.TrainingRequested | events.TrainingResumed>,
   attempt: number,
 ): Promise<void> {
   const { tenant, id } = event.aggregate;
   const loaded = await context.findRun(tenant, id);
   if (!loaded) return;
   const name = runName(tenant, id);
+  const stop = new StopSignal(context, loaded);
   try {
-    if (loaded.run.versions.length === 0 && !loaded.run.failed) {
-      const trained = await train(context, loaded);
-      await commit(context, loaded, event.id, trained);
+    if (isRunning(loaded.run)) {
+      const outcome = await train(context, loaded, stop);
+      if ('stopped' in outcome) await commitCancelled(context, loaded, event.id, outcome);
+      else await commit(context, loaded, event.id, outcome);
     }
   } catch (error) {
     const coded = error instanceof LetheError ? error : undefined;
@@ -46,20 +53,34 @@ export async function onTrainingRequested(
       message: coded?.message ?? 'an error that is not coded: see the log',
     };
     await context.runs.propose(tenant, id, (run) =>
-      run.versions.length > 0 || run.failed
-        ? []
-        : [newEvent(EVENT.trainingFailed, failed, effectId(event.id, EVENT.trainingFailed.type))],
+      isRunning(run)
+        ? [newEvent(EVENT.trainingFailed, failed, effectId(event.id, EVENT.trainingFailed.type))]
+        : [],
     );
   } finally {
+    stop.close();
     context.progress.delete(name);
   }
-  await dropStarts(context, tenant, id);
+  const ended = await context.loadRun(name);
+  await context.privacy.settle(ended);
+  await dropStarts(context, ended);
 }
 
-async function train(context: LearningContext, loaded: LoadedRun): Promise<Trained> {
+async function train(
+  context: LearningContext,
+  loaded: LoadedRun,
+  stop: StopSignal,
+): Promise<Trained | Stopped> {
   const { method } = loaded.run.spec;
-  if (method?.$case === 'dpSgd') return await trainDp(context, loaded, method.value);
-  if (method?.$case === 'shardedEnsemble') return await trainEnsemble(context, loaded, method.value);
+  if (method?.$case === 'dpSgd') return await trainDp(context, loaded, method.value, stop);
+  if (method?.$case === 'shardedEnsemble') {
+    try {
+      return await trainEnsemble(context, loaded, method.value, stop);
+    } catch (error) {
+      if (isError(error, LEARNING.STOPPED)) return { stopped: true, weights: undefined, steps: 0 };
+      throw error;
+    }
+  }
   throw LEARNING.SPEC_INVALID('the run names a method that this version does not know', {
     details: { field: 'method' },
   });
@@ -91,17 +112,34 @@ async function commit(
     claim: undefined,
   };
   await runs.propose(tenant, id, (now) =>
-    now.versions.length > 0
-      ? []
-      : [newEvent(EVENT.modelTrained, fact, effectId(cause, EVENT.modelTrained.type))],
+    isRunning(now) ? [newEvent(EVENT.modelTrained, fact, effectId(cause, EVENT.modelTrained.type))] : [],
   );
 }
 
-/** Weights between blocks of a DP run are of no use once it has ended. Harmless when done before. */
-async function dropStarts(context: LearningContext, tenant: string, id: string): Promise<void> {
-  const { state: run } = await context.runs.load(tenant, id);
+async function commitCancelled(
+  { runs }: LearningContext,
+  { tenant, id }: LoadedRun,
+  cause: string,
+  { weights, steps }: Stopped,
+): Promise<void> {
+  const fact: events.TrainingCancelled = { run: runName(tenant, id), weights, optimizerSteps: steps };
+  await runs.propose(tenant, id, (now) =>
+    isRunning(now)
+      ? [newEvent(EVENT.trainingCancelled, fact, effectId(cause, EVENT.trainingCancelled.type))]
+      : [],
+  );
+}
+
+/**
+ * Weights between blocks of a private run are of no use once it has a model; of a run that can be resumed the last ones are. Harmless when done
+ * before.
+ */
+async function dropStarts(context: LearningContext, { tenant, run }: LoadedRun): Promise<void> {
+  if (isRunning(run)) return;
+  const stored = [...run.charged.map(({ start }) => start), ...(run.stopped ?? [])];
+  const keep = isResumable(run) ? lastWeights(run)?.keyId : undefined;
   await context.state.destroy(
     tenant,
-    run.charged.map(({ start }) => start).filter((start) => start !== undefined),
+    stored.filter((ref) => ref !== undefined).filter(({ keyId }) => keyId !== keep),
   );
 }

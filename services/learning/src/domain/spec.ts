@@ -1,8 +1,8 @@
 /** What a training specification must be before any work starts. Pure. */
 import { type learning, parseName } from '@lethe/contracts';
-import { dyadicProbability, epsilonUpper, mechanismSpec } from '@lethe/privacy';
 import { checkSpec, type SisaSpec } from '@lethe/unlearning';
 import { LEARNING } from '../errors.ts';
+import { checkDpSgdSpec } from './dp-sgd-spec.ts';
 
 export type Method = NonNullable<learning.TrainingSpec['method']>;
 export interface CheckedSpec {
@@ -12,10 +12,7 @@ export interface CheckedSpec {
 
 /** Checkpoints of all segments are held in memory while an ensemble trains, and are stored. */
 const CHECKPOINT_BYTES_MAX = 256 * 1024 * 1024;
-const ROWS_PER_SUBJECT_MAX = 1_024;
 const HIDDEN_UNITS_MAX = 4_096;
-/** The largest noise that is tried; a budget that this does not meet cannot be met. */
-const NOISE_MULTIPLIER_MAX = 1e4;
 
 function require(holds: boolean, field: string, expected: string): void {
   if (!holds) throw LEARNING.SPEC_INVALID(`${field} has to be ${expected}`, { details: { field } });
@@ -25,35 +22,15 @@ const positive = (value: number): boolean => Number.isFinite(value) && value > 0
 const wholeUpTo = (value: number, limit: number): boolean =>
   Number.isInteger(value) && value >= 1 && value <= limit;
 
-/** @throws LETHE-4301, 1101; of the methods' own libraries LETHE-3301, 3302, 3600 */
+/** @throws LETHE-4301, 1101; of the methods' own libraries LETHE-3600 */
 export function checkTrainingSpec(spec: learning.TrainingSpec | undefined): CheckedSpec {
   require(spec !== undefined, 'spec', 'given');
   const { root, method } = spec!;
   parseName('datasetRoot', root);
   require(method !== undefined, 'method', 'dp_sgd or sharded_ensemble');
-  if (method!.$case === 'dpSgd') checkDpSgd(method!.value);
+  if (method!.$case === 'dpSgd') checkDpSgdSpec(method!.value);
   else checkEnsemble(method!.value);
   return { root, method: method! };
-}
-
-function checkDpSgd(spec: learning.DpSgdSpec): void {
-  require(positive(spec.epsilon), 'epsilon', 'positive');
-  require(positive(spec.learningRate), 'learning_rate', 'positive');
-  require(spec.momentum >= 0 && spec.momentum < 1, 'momentum', 'in [0, 1)');
-  require(wholeUpTo(
-    spec.rowsPerSubjectMax,
-    ROWS_PER_SUBJECT_MAX,
-  ), 'rows_per_subject_max', `an integer from 1 to ${ROWS_PER_SUBJECT_MAX}`);
-  require(spec.samplingProbability > 0 && spec.samplingProbability <= 1, 'sampling_probability', 'in (0, 1]');
-  const mechanism = mechanismSpec({
-    samplingProbability: dyadicProbability(spec.samplingProbability),
-    noiseMultiplier: NOISE_MULTIPLIER_MAX,
-    l2ClipNorm: spec.l2ClipNorm,
-    steps: spec.steps,
-    delta: spec.delta,
-  });
-  require(epsilonUpper(mechanism, spec.delta) <=
-    spec.epsilon, 'epsilon', 'larger: no amount of noise meets it with these steps');
 }
 
 function checkEnsemble(spec: learning.ShardedEnsembleSpec): void {

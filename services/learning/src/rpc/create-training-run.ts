@@ -3,14 +3,19 @@ import { vectorWidth } from '@lethe/datasets';
 import { effectId, newEvent } from '@lethe/events';
 import type { Partially } from '@lethe/rpc';
 import { datasetOfRoot } from '@lethe/service';
-import { equalBytes } from '@lethe/std';
+import { equalBytes, isError } from '@lethe/std';
 import { type LearningContext, runName } from '../context.ts';
+import { filledDpSgdSpec } from '../domain/dp-sgd-spec.ts';
 import { type CheckedSpec, checkSize, checkTrainingSpec } from '../domain/spec.ts';
 import { LEARNING } from '../errors.ts';
+import { planned } from '../training/planning.ts';
 import { datasetSpec } from '../training/rows.ts';
 import { runResource } from './resource.ts';
 
-/** Accepts a run; the service's own consumer trains it. Again with the same specification it changes nothing. */
+/**
+ * Accepts a run; the service's own consumer trains it. Again with the same specification it changes nothing. A private run is planned, priced and has
+ * its whole plan reserved before it is accepted.
+ */
 export async function createTrainingRun(
   context: LearningContext,
   request: learning.CreateTrainingRunRequest,
@@ -18,41 +23,57 @@ export async function createTrainingRun(
   const [tenant] = parseName('tenant', request.parent);
   const id = checkId(request.runId, 'run_id');
   const name = runName(tenant, id);
-  const spec = checkTrainingSpec(request.spec);
-  await checkAgainstPeers(context, spec);
-  await context.runs.propose(tenant, id, (run) => {
-    if (run.spec === undefined) {
-      const id = request.requestId === '' ? undefined : effectId(request.requestId, name);
-      return [newEvent(EVENT.trainingRequested, { run: name, spec }, id)];
-    }
-    if (!sameSpec(run.spec, spec)) {
-      throw LEARNING.RUN_EXISTS('the run exists with another specification', { details: { run: name } });
-    }
-    return [];
-  });
+  const spec = await checkAgainstPeers(context, checkTrainingSpec(request.spec));
+  const existing = await context.findRun(tenant, id);
+  if (existing) {
+    requireSame(existing.run.spec, spec, name);
+    return runResource(context, existing);
+  }
+  const plan =
+    spec.method.$case === 'dpSgd' ? await planned(context, spec.root, spec.method.value) : undefined;
+  const wanted = plan && { tenant, dataset: datasetOfRoot(spec.root), run: name, plan, attempt: 0 };
+  if (wanted) await context.privacy.reserve(wanted);
+  try {
+    await context.runs.propose(tenant, id, (run) => {
+      if (run.spec === undefined) {
+        const eventId = request.requestId === '' ? undefined : effectId(request.requestId, name);
+        return [newEvent(EVENT.trainingRequested, { run: name, spec, ...(plan ? { plan } : {}) }, eventId)];
+      }
+      requireSame(run.spec, spec, name);
+      return [];
+    });
+  } catch (error) {
+    if (wanted && isError(error, LEARNING.RUN_EXISTS)) await context.privacy.release(wanted);
+    throw error;
+  }
   return runResource(context, await context.loadRun(name));
 }
 
-/** What only others know: that root, dataset and audit exist and fit together. @throws LETHE-4301 and theirs */
+/** What only others know: that root, dataset and audit exist and fit together. @returns with defaults in place @throws LETHE-4301 and theirs */
 async function checkAgainstPeers(
   { deps: { peers } }: LearningContext,
-  { root, method }: CheckedSpec,
-): Promise<void> {
-  await peers.vault.getDatasetRoot({ name: root });
+  spec: CheckedSpec,
+): Promise<CheckedSpec> {
+  const { root, method } = spec;
+  const { recordCount } = await peers.vault.getDatasetRoot({ name: root });
   const dataset = await datasetSpec(peers, root);
-  if (method.$case !== 'shardedEnsemble') return;
+  if (method.$case === 'dpSgd') {
+    return { root, method: { $case: 'dpSgd', value: filledDpSgdSpec(method.value, Number(recordCount)) } };
+  }
   checkSize(method.value, vectorWidth(dataset), dataset.label.classes.length);
-  if (method.value.audit === '') return;
-  const { spec, state } = await peers.audit.getAudit({ name: method.value.audit });
-  const fits = spec?.dataset === datasetOfRoot(root) && state === audit.Audit_State.STATE_REGISTERED;
+  if (method.value.audit === '') return spec;
+  const { spec: audited, state } = await peers.audit.getAudit({ name: method.value.audit });
+  const fits = audited?.dataset === datasetOfRoot(root) && state === audit.Audit_State.STATE_REGISTERED;
   if (!fits) {
     throw LEARNING.SPEC_INVALID('audit has to be a registered audit of the same dataset', {
       details: { field: 'audit' },
     });
   }
+  return spec;
 }
 
-function sameSpec(a: learning.TrainingSpec, b: learning.TrainingSpec): boolean {
+function requireSame(a: learning.TrainingSpec, b: learning.TrainingSpec, run: string): void {
   const bytes = (spec: learning.TrainingSpec) => learning.TrainingSpec.encode(spec).finish();
-  return equalBytes(bytes(a), bytes(b));
+  if (equalBytes(bytes(a), bytes(b))) return;
+  throw LEARNING.RUN_EXISTS('the run exists with another specification', { details: { run } });
 }

@@ -1,7 +1,9 @@
 /** A run as its readers see it. */
 import { common, learning } from '@lethe/contracts';
+import { parsePlan, planHash } from '@lethe/privacy';
 import type { Partially } from '@lethe/rpc';
 import { type LearningContext, type LoadedRun, modelName, runName } from '../context.ts';
+import type { Run } from '../domain/training-run.ts';
 
 export function runResource(
   { progress }: LearningContext,
@@ -11,9 +13,11 @@ export function runResource(
   const succeeded = run.versions.length > 0;
   const state = succeeded
     ? learning.TrainingRun_State.STATE_SUCCEEDED
-    : run.failed
-      ? learning.TrainingRun_State.STATE_FAILED
-      : learning.TrainingRun_State.STATE_RUNNING;
+    : run.cancelled
+      ? learning.TrainingRun_State.STATE_CANCELLED
+      : run.failed
+        ? learning.TrainingRun_State.STATE_FAILED
+        : learning.TrainingRun_State.STATE_RUNNING;
   const now = progress.get(name);
   return {
     name,
@@ -25,7 +29,7 @@ export function runResource(
         status: succeeded
           ? common.ConditionStatus.CONDITION_STATUS_TRUE
           : common.ConditionStatus.CONDITION_STATUS_FALSE,
-        reason: succeeded ? 'Trained' : (run.failed?.code ?? 'Training'),
+        reason: succeeded ? 'Trained' : reasonOf(run),
         message: run.failed?.message ?? '',
         lastTransitionTime: new Date(run.changedMs),
       },
@@ -33,8 +37,18 @@ export function runResource(
     ...(now ? { progress: { done: BigInt(now.done), total: BigInt(now.total), phase: now.phase } } : {}),
     model: succeeded ? modelName(tenant, id) : '',
     createTime: new Date(run.requestedMs),
+    ...(run.plan ? { plan: run.plan, planHash: planHash(parsePlan(run.plan)) } : {}),
   };
 }
 
+function reasonOf({ cancelled, failed, cancelRequested }: Run): string {
+  if (cancelled) return 'Cancelled';
+  if (failed) return failed.code;
+  return cancelRequested ? 'Cancelling' : 'Training';
+}
+
+/** A cancelled or failed run may be resumed; whoever watches it sees its end all the same. */
 export const isFinal = ({ state }: Partially<learning.TrainingRun>): boolean =>
-  state === learning.TrainingRun_State.STATE_SUCCEEDED || state === learning.TrainingRun_State.STATE_FAILED;
+  state === learning.TrainingRun_State.STATE_SUCCEEDED ||
+  state === learning.TrainingRun_State.STATE_FAILED ||
+  state === learning.TrainingRun_State.STATE_CANCELLED;

@@ -1,99 +1,109 @@
 /**
- * A run of DP-SGD. Steps are charged in blocks before they run. A block's charge names the weights from which it starts, so that a
+ * A private run: runs its plan. Steps are charged in blocks before they run. A block's charge names the weights from which it starts, so that a
  * run that was cut short goes on there: the lost block stays charged, and the model has fewer steps than it has paid for, never more.
  */
 import { EVENT, type events, type learning } from '@lethe/contracts';
 import { vectorWidth } from '@lethe/datasets';
 import { newEvent } from '@lethe/events';
 import {
-  ACCOUNTANT_VERSION,
   chargeReservation,
-  epsilonSpent,
-  type MechanismSpec,
-  mechanismHash,
-  openLedger,
+  type DpPlan,
+  type LedgerCharge,
+  type PlanCost,
   type PrivacyLedger,
   PrivacyRandomness,
+  parsePlan,
+  planBytes,
   reserveSteps,
+  verifyLedger,
 } from '@lethe/privacy';
-import { exclusions, loggedRoot } from '@lethe/service';
+import { datasetOfRoot, exclusions, loggedRoot } from '@lethe/service';
 import { hex } from '@lethe/std';
 import { tensorsDigest } from '@lethe/tensor';
 import { type LearningContext, type LoadedRun, runName } from '../context.ts';
-import { stepsCharged } from '../domain/training-run.ts';
+import { filledDpSgdSpec } from '../domain/dp-sgd-spec.ts';
+import { attemptOf, isRunning, lastWeights, type Run, stepsCharged } from '../domain/training-run.ts';
 import { LEARNING } from '../errors.ts';
-import { calibrated } from './calibrate.ts';
-import {
-  dpTrainer,
-  expectedSubjects,
-  type SoftmaxWeights,
-  subjectRows,
-  weightsOf,
-  zeroWeights,
-} from './dp-softmax.ts';
+import type { StopSignal } from '../stop-signal.ts';
+import { accounting } from './accounting.ts';
+import { type DpState, dpTrainer, type Weights, weightsOf } from './dp-trainer.ts';
+import { planned } from './planning.ts';
+import { preparation } from './preparation.ts';
 import { datasetSpec, type People, readPeople } from './rows.ts';
 import { decodeWeights, encodeWeights } from './tensors-file.ts';
 import type { Trained } from './train-ensemble.ts';
+import { unitRowsOf } from './units.ts';
 
 /** A crash loses at most a quarter of the run. */
 const BLOCKS = 4;
 
-/** Weights between blocks, and how many steps are in them. */
-interface Reached {
-  readonly weights: SoftmaxWeights;
+/** The run was cancelled; what it has reached is stored, unless that is nothing. */
+export interface Stopped {
+  readonly stopped: true;
+  readonly weights: events.ArtefactRef | undefined;
   readonly steps: number;
 }
 
 export async function trainDp(
   context: LearningContext,
   loaded: LoadedRun,
-  spec: learning.DpSgdSpec,
-): Promise<Trained> {
+  asked: learning.DpSgdSpec,
+  stop: StopSignal,
+): Promise<Trained | Stopped> {
   const { tenant, id, run } = loaded;
   const { peers, random } = context.deps;
   const { root } = run.spec;
+  const name = runName(tenant, id);
+  requireContinued(run);
   const logged = await loggedRoot(peers, root, context.settings.logWaitMs, LEARNING.ROOT_NOT_LOGGED);
+  const spec = filledDpSgdSpec(asked, Number(logged.recordCount));
   const dataset = await datasetSpec(peers, root);
   const people = await readPeople(peers, root, dataset, await exclusions(peers, root));
   checkSubjects(people, spec.rowsPerSubjectMax);
-  const [features, classes] = [vectorWidth(dataset), dataset.label.classes.length];
-  const mechanism = await calibrated(spec);
-  const randomness = new PrivacyRandomness('production', random);
+  const plan = parsePlan(run.plan ?? (await planned(context, root, asked)));
+  const randomness = new PrivacyRandomness(plan.noise.mode, random);
+  await context.privacy.reserve({
+    tenant,
+    dataset: datasetOfRoot(root),
+    run: name,
+    plan: planBytes(plan),
+    attempt: attemptOf(run),
+  });
+  const { width, prepare } = preparation(plan.features?.name ?? 'none', dataset);
+  const classes = dataset.label.classes.length;
+  let ledger = verifyLedger(plan, name, run.charged.map(chargeOf));
+  const prices = await pricesOf(plan, ledger.stepsCharged);
+  const from = await lastReached(context, tenant, run);
   const trainer = await dpTrainer({
-    mechanism,
+    plan,
     randomness,
-    subjects: subjectRows(people, features),
-    rowsPerSubject: spec.rowsPerSubjectMax,
-    features,
+    units: unitRowsOf(people, plan.unit, vectorWidth(dataset), prepare),
+    rowsPerUnit: plan.unit === 'record' ? 1 : spec.rowsPerSubjectMax,
+    features: width,
     classes,
     learningRate: spec.learningRate,
     momentum: spec.momentum,
-    expectedSubjects: expectedSubjects(
-      mechanism.samplingProbability,
-      Number(logged.recordCount) - people.excludedRecords,
-      spec.rowsPerSubjectMax,
-    ),
+    ...(from ? { from } : {}),
   });
-  let ledger = ledgerOf(mechanism, run.charged);
-  let reached = await lastReached(context, tenant, run.charged, zeroWeights(features, classes));
+  let reached = trainer.state();
   try {
     let done = ledger.stepsCharged;
     const progress = (): void => {
-      context.progress.set(runName(tenant, id), { done: done++, total: spec.steps, phase: 'DP-SGD steps' });
+      context.progress.set(name, { done: done++, total: plan.steps, phase: 'DP-SGD steps' });
     };
     progress();
-    while (ledger.stepsCharged < mechanism.steps) {
-      const { firstStep, steps } = reserveSteps(ledger, Math.ceil(mechanism.steps / BLOCKS));
-      ledger = await charge(context, loaded, ledger, { firstStep, steps }, reached);
-      const weights = await trainer.run(reached.weights, steps, progress);
-      reached = { weights, steps: reached.steps + steps };
+    while (ledger.stepsCharged < plan.steps && !stop.requested) {
+      const charge = reserveSteps(ledger, blockSteps(plan));
+      ledger = await commitCharge(context, loaded, ledger, charge, prices, reached);
+      reached = await trainer.run(charge.steps, { onStep: progress, shouldStop: () => stop.requested });
     }
   } finally {
     await trainer.close();
   }
+  if (stop.requested) return await stopped(context, loaded, reached);
   if (reached.steps === 0) {
     throw LEARNING.PRIVACY_LOST('every charged step was lost before its result was stored', {
-      details: { steps: mechanism.steps },
+      details: { steps: plan.steps },
     });
   }
   const header = { format: 'lethe-dp-softmax-v1' };
@@ -102,19 +112,15 @@ export async function trainDp(
     digest: hex(tensorsDigest(reached.weights)),
     shardDigests: [hex(tensorsDigest(reached.weights))],
     optimizerSteps: reached.steps,
-    privacy: {
-      epsilonUpper: epsilonSpent(ledger),
-      delta: mechanism.delta,
-      noiseMultiplier: mechanism.noiseMultiplier,
-      samplingProbability: mechanism.samplingProbability,
-      steps: ledger.stepsCharged,
-      l2ClipNorm: mechanism.l2ClipNorm,
-      neighboringRelation: mechanism.neighboringRelation,
-      unit: mechanism.unit,
-      accountant: ACCOUNTANT_VERSION,
-      randomSource: randomness.sourceKind,
-    },
+    privacy: guarantee(ledger, prices.get(ledger.stepsCharged)!, randomness),
   };
+}
+
+/** @throws LETHE-4319 the ledger is one of release 0.1 */
+function requireContinued({ charged }: Run): void {
+  if (charged.some(({ planHash }) => planHash === undefined)) {
+    throw LEARNING.LEDGER_OLD('the charges of the run name no plan', { details: { blocks: charged.length } });
+  }
 }
 
 function checkSubjects({ members }: People, rowsMax: number): void {
@@ -126,52 +132,135 @@ function checkSubjects({ members }: People, rowsMax: number): void {
   }
 }
 
-function ledgerOf(mechanism: MechanismSpec, charged: readonly events.PrivacySpent[]): PrivacyLedger {
-  return charged.reduce(
-    (ledger, { firstStep, steps, mechanismDigest }) =>
-      chargeReservation(ledger, { mechanismHash: mechanismDigest, firstStep, steps }),
-    openLedger(mechanism),
-  );
+const blockSteps = (plan: DpPlan): number => Math.ceil(plan.steps / BLOCKS);
+
+/** A charge as the ledger knows it. */
+export const chargeOf = ({
+  firstStep,
+  steps,
+  planHash,
+  block,
+  previous,
+  digest,
+}: events.PrivacySpent): LedgerCharge => ({
+  planHash: planHash ?? '',
+  block: block ?? -1,
+  firstStep,
+  steps,
+  previous: previous ?? '',
+  digest: digest ?? '',
+});
+
+/** What is spent where each coming block ends, by steps: priced at once, on another thread, before the first of them. */
+async function pricesOf(plan: DpPlan, from: number): Promise<ReadonlyMap<number, PlanCost>> {
+  const steps = [plan.steps];
+  for (let at = from + blockSteps(plan); at < plan.steps; at += blockSteps(plan)) steps.unshift(at);
+  const costs = await accounting('costs', { plan: planBytes(plan), steps });
+  return new Map(steps.map((count, i) => [count, costs[i]!]));
 }
 
-/** Where the last charged block has started: what came after it is lost. */
+function guarantee(
+  { plan, planHash, head, stepsCharged: steps }: PrivacyLedger,
+  cost: PlanCost,
+  { sourceKind }: PrivacyRandomness,
+): learning.PrivacyGuarantee {
+  return {
+    epsilonUpper: cost.epsilonUpper,
+    delta: plan.delta,
+    noiseMultiplier: plan.noise.multiplier,
+    samplingProbability: plan.sampling.probability,
+    steps,
+    l2ClipNorm: plan.clipping.l2ClipNorm,
+    neighboringRelation: plan.relation,
+    unit: plan.unit,
+    accountant: cost.accountant,
+    randomSource: sourceKind,
+    plan: planBytes(plan),
+    planHash,
+    ledgerHead: head,
+    epsilonRdp: cost.epsilonRdp,
+    ...(cost.epsilonIndependent === null
+      ? { secondOpinion: 'not-possible' }
+      : { secondOpinion: 'agreed', epsilonIndependent: cost.epsilonIndependent }),
+  };
+}
+
+interface StateHeader {
+  readonly steps: number;
+  readonly l2ClipNorm: number;
+  /** Names of the weights; the other tensors are the optimizer's. */
+  readonly weights: readonly string[];
+}
+
+function encodeState({ weights, optimizer, steps, l2ClipNorm }: DpState): Uint8Array {
+  const header: StateHeader = { steps, l2ClipNorm, weights: Object.keys(weights) };
+  return encodeWeights(header, [{ ...weights, ...optimizer }]);
+}
+
+function decodeState(bytes: Uint8Array): DpState {
+  const { header, sets } = decodeWeights<StateHeader>(bytes);
+  const pick = (isWanted: (name: string) => boolean): Weights =>
+    Object.fromEntries(Object.entries(weightsOf(sets[0]!)).filter(([name]) => isWanted(name)));
+  const names = new Set(header.weights);
+  return {
+    weights: pick((name) => names.has(name)),
+    optimizer: pick((name) => !names.has(name)),
+    steps: header.steps,
+    l2ClipNorm: header.l2ClipNorm,
+  };
+}
+
+/** Where the run has stopped, or the last charged block has started: what came after it is lost. */
 async function lastReached(
   { state }: LearningContext,
   tenant: string,
-  charged: readonly events.PrivacySpent[],
-  zero: SoftmaxWeights,
-): Promise<Reached> {
-  const start = charged.at(-1)?.start;
-  if (!start) return { weights: zero, steps: 0 };
-  const { header, sets } = decodeWeights<{ steps: number }>(await state.get(tenant, start));
-  return { weights: weightsOf(sets[0]!), steps: header.steps };
+  run: Run,
+): Promise<DpState | undefined> {
+  const start = lastWeights(run);
+  return start && decodeState(await state.get(tenant, start));
 }
 
-/** Commits the charge, and returns once it has been read back. @throws LETHE-4314 another process trains this run, too */
-async function charge(
+/** Stores what a cancelled run has reached: it is paid for, and a resumed run goes on from it. */
+async function stopped(
+  { state }: LearningContext,
+  { tenant, id, run }: LoadedRun,
+  reached: DpState,
+): Promise<Stopped> {
+  if (reached.steps === 0) return { stopped: true, weights: undefined, steps: 0 };
+  const keyId = `learning-${id}-stop-${attemptOf(run)}`;
+  const weights = await state.put(tenant, keyId, encodeState(reached));
+  return { stopped: true, weights, steps: reached.steps };
+}
+
+/** Commits the charge, and returns once it has been read back. @throws LETHE-4314 another process trains this run, or it has ended */
+async function commitCharge(
   { state, runs }: LearningContext,
-  { tenant, id }: LoadedRun,
+  { tenant, id, run: before }: LoadedRun,
   ledger: PrivacyLedger,
-  block: { readonly firstStep: number; readonly steps: number },
-  reached: Reached,
+  charge: LedgerCharge,
+  prices: ReadonlyMap<number, PlanCost>,
+  reached: DpState,
 ): Promise<PrivacyLedger> {
-  const { spec } = ledger;
-  const after = chargeReservation(ledger, { ...block, mechanismHash: mechanismHash(spec) });
-  const keyId = `learning-${id}-start-${block.firstStep}`;
-  const start =
-    reached.steps > 0
-      ? await state.put(tenant, keyId, encodeWeights({ steps: reached.steps }, [reached.weights]))
-      : undefined;
+  const after = chargeReservation(ledger, charge);
+  const keyId = `learning-${id}-start-${charge.firstStep}`;
+  const start = reached.steps > 0 ? await state.put(tenant, keyId, encodeState(reached)) : undefined;
   const spent: events.PrivacySpent = {
     run: runName(tenant, id),
-    ...block,
-    mechanismDigest: mechanismHash(spec),
-    epsilonUpper: epsilonSpent(after),
-    delta: spec.delta,
+    firstStep: charge.firstStep,
+    steps: charge.steps,
+    mechanismDigest: '',
+    epsilonUpper: prices.get(after.stepsCharged)!.epsilonUpper,
+    delta: ledger.plan.delta,
     start,
+    planHash: charge.planHash,
+    block: charge.block,
+    previous: charge.previous,
+    digest: charge.digest,
   };
   await runs.propose(tenant, id, (now) => {
-    if (stepsCharged(now) !== block.firstStep) throw LEARNING.RUN_CHANGED('another process trains this run');
+    const isOurs =
+      isRunning(now) && attemptOf(now) === attemptOf(before) && stepsCharged(now) === charge.firstStep;
+    if (!isOurs) throw LEARNING.RUN_CHANGED('another process trains this run, or it has ended');
     // An id of its own: of two processes that charge the same steps, only the one whose event counts may run them.
     return [newEvent(EVENT.privacySpent, spent)];
   });

@@ -8,6 +8,7 @@ import { type LearningContext, type LoadedRun, runName } from '../context.ts';
 import { checkSize, sisaSpec } from '../domain/spec.ts';
 import { EnsembleStore } from '../ensemble-store.ts';
 import { LEARNING } from '../errors.ts';
+import type { StopSignal } from '../stop-signal.ts';
 import {
   ensembleDigest,
   type ShardState,
@@ -30,6 +31,7 @@ export async function trainEnsemble(
   context: LearningContext,
   { tenant, id, run }: LoadedRun,
   spec: learning.ShardedEnsembleSpec,
+  stop: StopSignal,
 ): Promise<Trained> {
   const { peers } = context.deps;
   const { root: name } = run.spec;
@@ -51,6 +53,7 @@ export async function trainEnsemble(
   );
   const total = stepsOf(recipe, works);
   const progress = (done: number): void => {
+    stop.throwIfRequested();
     context.progress.set(runName(tenant, id), { done, total, phase: 'training shards' });
   };
   progress(0);

@@ -1,0 +1,214 @@
+/** Reserving, settling and reading the privacy of a dataset. What is decided is in `domain/privacy-budget.ts`. */
+import { EVENT, type events, parseName, resourceName } from '@lethe/contracts';
+import { AggregateStore, newEvent } from '@lethe/events';
+import {
+  privacyBudget as checkedBudget,
+  type OpaqueGuarantee,
+  type PlanCost,
+  type PrivacyUnit,
+  parsePlan,
+  planBytes,
+  planHash,
+} from '@lethe/privacy';
+import { type Directory, datasetOfRoot, directoryOf } from '@lethe/service';
+import { isError } from '@lethe/std';
+import { type LearningContext, type LoadedRun, runName } from './context.ts';
+import {
+  type DatasetPrivacy,
+  type Held,
+  heldOf,
+  type PrivacyBudgetEvent,
+  privacyBudget,
+  reservationOf,
+} from './domain/privacy-budget.ts';
+import { attemptOf, isRunning, stepsCharged } from './domain/training-run.ts';
+import { LEARNING } from './errors.ts';
+import { accounting, type Part } from './training/accounting.ts';
+
+/** Others that reserve at the same time win so often at most. */
+const ROUNDS_MAX = 30;
+/** A request that is still under way is not older than this; its deadline is far shorter. */
+const ORPHAN_MS = 10 * 60_000;
+const RELATION = 'add-or-remove-one';
+
+export interface Wanted {
+  readonly tenant: string;
+  /** Resource name. */
+  readonly dataset: string;
+  /** Resource name. */
+  readonly run: string;
+  /** Canonical JSON. */
+  readonly plan: Uint8Array;
+  readonly attempt: number;
+}
+
+export class PrivacyBudgets {
+  readonly #context: LearningContext;
+  readonly #store: AggregateStore<DatasetPrivacy, PrivacyBudgetEvent>;
+  readonly #directory: Directory;
+
+  constructor(context: LearningContext) {
+    const { bus, clock } = context.deps;
+    this.#context = context;
+    this.#store = new AggregateStore(privacyBudget, { bus, source: 'learning', clock });
+    this.#directory = directoryOf(bus, privacyBudget.type);
+  }
+
+  /**
+   * Reserves a run's whole plan. Returns once it stands; at once if it stands already. Priced on another thread against the version that was read; if somebody
+   * else was first, again against the new one.
+   * @throws LETHE-3309 it does not fit, LETHE-3307 it is of another unit than the limit, LETHE-4302 the run has reserved for another plan,
+   * LETHE-4314 a later attempt has, LETHE-4318
+   */
+  async reserve({ tenant, dataset, run, plan, attempt }: Wanted): Promise<void> {
+    const id = parseName('dataset', dataset)[1]!;
+    const hash = planHash(parsePlan(plan));
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      const { state, version } = await this.#store.load(tenant, id);
+      const held = reservationOf(state, run);
+      if (held && held.planHash !== hash && held.settledSteps !== 0) {
+        throw LEARNING.RUN_EXISTS('the run holds a reservation for another plan', { details: { run } });
+      }
+      if (held && held.attempt > attempt)
+        throw LEARNING.RUN_CHANGED('the run was resumed by another process');
+      const stands = held && held.attempt === attempt && held.settledSteps === undefined;
+      if (stands && held.planHash === hash) return;
+      await this.#requireRoom(tenant, dataset, state, run, plan);
+      const reserved: events.PrivacyReserved = { dataset, run, plan, planHash: hash, attempt };
+      try {
+        await this.#store.propose(tenant, id, (_, now) => {
+          if (now !== version) throw LEARNING.BUDGET_CONTENDED('another run was first');
+          return [newEvent(EVENT.privacyReserved, reserved)];
+        });
+        return;
+      } catch (error) {
+        if (!isError(error, LEARNING.BUDGET_CONTENDED)) throw error;
+      }
+    }
+    throw LEARNING.BUDGET_CONTENDED(`others were first ${ROUNDS_MAX} times`, { details: { dataset } });
+  }
+
+  async #requireRoom(
+    tenant: string,
+    dataset: string,
+    state: DatasetPrivacy,
+    run: string,
+    plan: Uint8Array,
+  ): Promise<void> {
+    const { limit } = state;
+    if (!limit) return;
+    const unit = limit.unit as PrivacyUnit;
+    await accounting('fit', {
+      budget: { epsilon: limit.epsilon, delta: limit.delta, unit, relation: RELATION },
+      held: heldOf(state, unit, run).map(partOf),
+      opaque: await this.#opaque(tenant, dataset, unit),
+      wanted: { plan, steps: parsePlan(plan).steps },
+    });
+  }
+
+  /** Runs of release 0.1 have no plan: what they charged is known as (epsilon, delta) per subject. */
+  async #opaque(tenant: string, dataset: string, unit: PrivacyUnit): Promise<OpaqueGuarantee[]> {
+    if (unit !== 'subject') return [];
+    const runs = await this.#context.listRuns(tenant);
+    return runs
+      .filter(({ run }) => datasetOfRoot(run.spec.root) === dataset)
+      .flatMap(({ run }) => {
+        const last = run.charged.at(-1);
+        return last && last.planHash === undefined ? [{ epsilon: last.epsilonUpper, delta: last.delta }] : [];
+      });
+  }
+
+  /** After a run has ended: only what it has charged counts. Idempotent; a run that has used its plan up, or trains again, stays as it is. */
+  async settle({ tenant, id, run }: LoadedRun): Promise<void> {
+    if (run.plan === undefined || isRunning(run)) return;
+    const dataset = datasetOfRoot(run.spec.root);
+    const name = runName(tenant, id);
+    const [planned, charged] = [parsePlan(run.plan), stepsCharged(run)];
+    const attempt = attemptOf(run);
+    await this.#store.propose(tenant, parseName('dataset', dataset)[1]!, (state) => {
+      const held = reservationOf(state, name);
+      const due = held?.attempt === attempt && held.settledSteps === undefined && charged < planned.steps;
+      if (!due) return [];
+      const settled: events.PrivacySettled = {
+        dataset,
+        run: name,
+        planHash: held.planHash,
+        stepsCharged: held.planHash === planHash(planned) ? charged : 0,
+        ledgerHead: run.charged.at(-1)?.digest ?? '',
+        attempt,
+      };
+      return [newEvent(EVENT.privacySettled, settled)];
+    });
+  }
+
+  /**
+   * Gives back what crashes have left reserved: of runs that have ended, and of requests that never became a run. Safe at any time, since a
+   * run reserves again before it trains if its reservation is not there.
+   */
+  async sweep(): Promise<void> {
+    const nowMs = this.#context.deps.clock.nowMs();
+    for (const { tenant, id } of await this.#directory.all()) {
+      const { state } = await this.#store.load(tenant, id);
+      for (const { run, attempt, planHash: hash, reservedMs, settledSteps } of state.reservations) {
+        if (settledSteps !== undefined) continue;
+        const loaded = await this.#context.findRun(tenant, parseName('trainingRun', run)[1]!);
+        const isOwn = loaded?.run.plan !== undefined && planHash(parsePlan(loaded.run.plan)) === hash;
+        if (loaded && isOwn) await this.settle(loaded);
+        else if (nowMs - reservedMs > ORPHAN_MS) await this.#release(tenant, id, run, attempt, hash);
+      }
+    }
+  }
+
+  /** A reservation under which nothing was ever charged. */
+  async release({ tenant, dataset, run, plan, attempt }: Wanted): Promise<void> {
+    await this.#release(tenant, parseName('dataset', dataset)[1]!, run, attempt, planHash(parsePlan(plan)));
+  }
+
+  async #release(tenant: string, id: string, run: string, attempt: number, hash: string): Promise<void> {
+    await this.#store.propose(tenant, id, (state) => {
+      const held = reservationOf(state, run);
+      if (held?.attempt !== attempt || held.planHash !== hash || held.settledSteps !== undefined) return [];
+      const dataset = resourceName('dataset', tenant, id);
+      const settled = { dataset, run, planHash: hash, stepsCharged: 0, ledgerHead: '', attempt };
+      return [newEvent(EVENT.privacySettled, settled)];
+    });
+  }
+
+  /** @throws LETHE-3301 a limit of no meaning, LETHE-4310 runs of another unit hold privacy of the dataset */
+  async setLimit(tenant: string, limit: events.PrivacyBudgetSet): Promise<void> {
+    const unit = limit.unit as PrivacyUnit;
+    checkedBudget({ epsilon: limit.epsilon, delta: limit.delta, unit, relation: RELATION });
+    await this.#store.propose(tenant, parseName('dataset', limit.dataset)[1]!, (state) => {
+      const other = unit === 'subject' ? 'record' : 'subject';
+      if (heldOf(state, other).some(({ steps }) => steps > 0)) {
+        throw LEARNING.REQUEST_INVALID(
+          `unit has to be ${other}: runs of that unit hold privacy of the dataset`,
+          { details: { field: 'unit' } },
+        );
+      }
+      const { limit: before } = state;
+      const same =
+        before?.epsilon === limit.epsilon && before.delta === limit.delta && before.unit === limit.unit;
+      return same ? [] : [newEvent(EVENT.privacyBudgetSet, limit)];
+    });
+  }
+
+  async state(tenant: string, dataset: string): Promise<DatasetPrivacy> {
+    return (await this.#store.load(tenant, parseName('dataset', dataset)[1]!)).state;
+  }
+
+  /** The odometer's reading for runs of one unit; undefined where there are none. */
+  async spent(
+    tenant: string,
+    dataset: string,
+    unit: PrivacyUnit,
+    delta: number,
+  ): Promise<PlanCost | undefined> {
+    const held = heldOf(await this.state(tenant, dataset), unit);
+    const opaque = await this.#opaque(tenant, dataset, unit);
+    if (held.length + opaque.length === 0) return undefined;
+    return await accounting('spent', { held: held.map(partOf), opaque, delta });
+  }
+}
+
+const partOf = ({ plan, steps }: Held): Part => ({ plan: planBytes(plan), steps });

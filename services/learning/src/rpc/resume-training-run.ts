@@ -1,0 +1,41 @@
+import { EVENT, type learning } from '@lethe/contracts';
+import { newEvent } from '@lethe/events';
+import type { Partially } from '@lethe/rpc';
+import { datasetOfRoot } from '@lethe/service';
+import { type LearningContext, runName } from '../context.ts';
+import { attemptOf, isResumable, isRunning } from '../domain/training-run.ts';
+import { LEARNING } from '../errors.ts';
+import { runResource } from './resource.ts';
+
+/**
+ * Lets a cancelled or failed run train again, by the service's own consumer. The whole plan of a private run is reserved again before that: what it has
+ * charged is a part of it and is not charged twice.
+ * @throws LETHE-4315 nothing is left to go on with; LETHE-3309 the rest of the plan does not fit the budget any more
+ */
+export async function resumeTrainingRun(
+  context: LearningContext,
+  { name }: learning.ResumeTrainingRunRequest,
+): Promise<Partially<learning.TrainingRun>> {
+  const loaded = await context.loadRun(name);
+  const { tenant, id, run } = loaded;
+  if (isRunning(run) || run.versions.length > 0) return runResource(context, loaded);
+  if (!isResumable(run)) {
+    throw LEARNING.NOT_RESUMABLE('nothing is left of the run to go on with', { details: { run: name } });
+  }
+  const attempt = attemptOf(run) + 1;
+  if (run.plan) {
+    await context.privacy.reserve({
+      tenant,
+      dataset: datasetOfRoot(run.spec.root),
+      run: runName(tenant, id),
+      plan: run.plan,
+      attempt,
+    });
+  }
+  await context.runs.propose(tenant, id, (now) =>
+    isResumable(now) && attemptOf(now) + 1 === attempt
+      ? [newEvent(EVENT.trainingResumed, { run: name })]
+      : [],
+  );
+  return runResource(context, await context.loadRun(name));
+}
