@@ -35,6 +35,13 @@ export {
   mechanismHash,
   mechanismSpec,
 } from './mechanism.ts';
+export {
+  BandedMechanism,
+  type BandedStrategy,
+  bandedRounds,
+  bandedStrategy,
+  prefixSumError,
+} from './noise/banded.ts';
 export { addGaussianNoise, GaussianStream, type NoisySum } from './noise/gaussian.ts';
 export { type NoiseGrid, noiseGrid, roundToGrid } from './noise/grid.ts';
 export { drawNoiseKey } from './noise/keystream.ts';
@@ -65,6 +72,7 @@ export {
   planCost,
 } from './plan-cost.ts';
 export { PrivacyRandomness, type RunMode } from './randomness.ts';
+export { cyclicGroup, sampleCyclicPoisson } from './sampling/cyclic.ts';
 export { capFor, samplePoisson, sampleTruncatedPoisson } from './sampling/poisson.ts';
 export { type DpSgdParts, dpSgdStep } from './step/dp-sgd.ts';
 export { mlpModel, rowUnits, type UnitRows } from './step/mlp-model.ts';
