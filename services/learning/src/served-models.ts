@@ -8,6 +8,7 @@ import type { LearningContext, LoadedModel } from './context.ts';
 import { modelName } from './context.ts';
 import { sisaSpec } from './domain/spec.ts';
 import { EnsembleStore } from './ensemble-store.ts';
+import { MicroBatch } from './micro-batch.ts';
 import { softmaxModel } from './training/dp-trainer.ts';
 import { classifierSpec } from './training/ensemble.ts';
 import { preparation } from './training/preparation.ts';
@@ -16,6 +17,8 @@ import { decodeWeights } from './training/tensors-file.ts';
 
 /** Rows of one run of the forward graph. */
 const BATCH_ROWS = 256;
+/** How long a small question waits for others: see services/learning/src/predict.bench.ts. */
+const WINDOW_MS = 1;
 
 export interface ServedModel {
   readonly version: number;
@@ -31,15 +34,21 @@ export interface ServedModel {
 interface Opened {
   readonly dataset: DatasetSpec;
   readonly predictor: Predictor;
+  /** Of a prepared row. */
+  readonly columns: number;
   /** Final weights, one set per shard. */
   readonly weights: readonly Tensors[];
   readonly prepare: (matrix: Float32Array) => Float32Array;
   readonly shardOf: (alias: string) => number;
 }
 
+interface Batched extends Opened {
+  readonly batch: MicroBatch;
+}
+
 export class ServedModels {
   readonly #context: LearningContext;
-  readonly #opened = new Map<string, { version: number; opened: Promise<Opened> }>();
+  readonly #opened = new Map<string, { version: number; opened: Promise<Batched> }>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(context: LearningContext) {
@@ -51,7 +60,7 @@ export class ServedModels {
     const { version } = model.version.model;
     if (this.#opened.get(name)?.version !== version) {
       await this.drop(name);
-      const opened = this.#open(model);
+      const opened = this.#open(model).then((made) => this.#batched(made));
       this.#opened.set(name, { version, opened });
       opened.catch(() => this.#opened.delete(name));
     }
@@ -61,7 +70,12 @@ export class ServedModels {
       version,
       classes,
       decode: (payloads) => payloads.map((payload) => decodePayload(opened.dataset, payload)),
-      logits: (rows, shardOf) => this.#inTurn(() => logitsOf(opened, rows, shardOf)),
+      logits: (rows, shardOf) => {
+        const features = opened.prepare(floatMatrix(opened.dataset, rows));
+        return shardOf
+          ? this.#inTurn(() => shardLogits(opened, features, shardOf))
+          : opened.batch.ask(features);
+      },
       shardOf: opened.shardOf,
     };
   }
@@ -72,11 +86,26 @@ export class ServedModels {
     this.#opened.delete(name);
     if (!held) return;
     const opened = await held.opened.catch(() => undefined);
+    await opened?.batch.flush();
     await this.#inTurn(async () => opened?.predictor.close());
   }
 
   async close(): Promise<void> {
     for (const name of [...this.#opened.keys()]) await this.drop(name);
+  }
+
+  #batched(opened: Opened): Batched {
+    const { columns: width, dataset } = opened;
+    return {
+      ...opened,
+      batch: new MicroBatch({
+        columns: width,
+        classes: dataset.label.classes.length,
+        rowsMax: BATCH_ROWS,
+        windowMs: WINDOW_MS,
+        run: (features) => this.#inTurn(() => meanOfShards(opened, features)),
+      }),
+    };
   }
 
   async #open({ tenant, id, run, version }: LoadedModel): Promise<Opened> {
@@ -93,6 +122,7 @@ export class ServedModels {
         dataset,
         predictor: await buildPredictor({ model, rows: BATCH_ROWS }),
         weights: shards.map(({ checkpoints }) => checkpoints.at(-1)!),
+        columns: vectorWidth(dataset),
         prepare: (matrix) => matrix,
         shardOf: (alias) => place(keys, alias, sisaSpec(spec)).shard,
       };
@@ -108,6 +138,7 @@ export class ServedModels {
       dataset,
       predictor: await buildPredictor({ model, rows: BATCH_ROWS }),
       weights: sets,
+      columns: width,
       prepare,
       shardOf: () => 0,
     };
@@ -121,23 +152,23 @@ export class ServedModels {
   }
 }
 
-async function logitsOf(
-  { dataset, predictor, weights, prepare }: Opened,
-  rows: readonly Row[],
-  shardOf?: readonly number[],
+async function meanOfShards({ predictor, weights }: Opened, features: Float32Array): Promise<Float32Array> {
+  const perShard: Float32Array[] = [];
+  for (const shard of weights) perShard.push(await predictor.logits(shard, features));
+  return meanLogits(perShard);
+}
+
+async function shardLogits(
+  { dataset, predictor, weights, columns: width }: Opened,
+  features: Float32Array,
+  shardOf: readonly number[],
 ): Promise<Float32Array> {
-  const features = prepare(floatMatrix(dataset, rows));
-  if (!shardOf) {
-    const perShard: Float32Array[] = [];
-    for (const shard of weights) perShard.push(await predictor.logits(shard, features));
-    return meanLogits(perShard);
-  }
-  assert(shardOf.length === rows.length, 'a shard is named for each row');
-  const width = vectorWidth(dataset);
+  const rows = features.length / width;
+  assert(shardOf.length === rows, 'a shard is named for each row');
   const classes = dataset.label.classes.length;
-  const out = new Float32Array(rows.length * classes);
+  const out = new Float32Array(rows * classes);
   for (const [shard, parameters] of weights.entries()) {
-    const own = [...rows.keys()].filter((row) => shardOf[row] === shard);
+    const own = shardOf.flatMap((named, row) => (named === shard ? [row] : []));
     const part = new Float32Array(own.length * width);
     for (const [i, row] of own.entries())
       part.set(features.subarray(row * width, (row + 1) * width), i * width);
