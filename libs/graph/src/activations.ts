@@ -2,9 +2,15 @@ import { sameShape, shapeText } from '@lethe/tensor';
 import type { Value } from './builder.ts';
 import { GRAPH } from './errors.ts';
 import { operator, shapeError } from './operator.ts';
-import { add, div, exp, greaterOrEqual, maximum, mul, where } from './ops.ts';
+import { add, div, erf, exp, greaterOrEqual, maximum, mul, sigmoid, where } from './ops.ts';
 
-/** Activations beyond relu, tanh and sigmoid. In float32 gelu and silu are one fused operator of ONNX Runtime each. */
+/**
+ * Activations beyond relu, tanh and sigmoid. gelu and silu are written out in standard operators, whose intermediate results the
+ * gradient needs again; a graph without a gradient is fused by ONNX Runtime.
+ */
+
+/** The normal distribution function, `(1 + erf(x / sqrt(2))) / 2`. */
+export const normalDistribution = (x: Value): Value => mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
 
 /** `x Phi(x)` with Phi the normal distribution function, the exact form (Hendrycks and Gimpel 2016). float32 only, as ONNX Runtime's Erf. */
 export function gelu(x: Value): Value {
@@ -13,29 +19,23 @@ export function gelu(x: Value): Value {
       x.graph.located(`gelu takes float32, not ${x.dtype}: the runtime has no Erf in it`),
     );
   }
-  return operator({ op: 'gelu', type: 'Gelu', domain: 'com.microsoft', inputs: [x], shape: x.shape });
+  return x.graph.composite('gelu', [x], mul(x, normalDistribution(x)));
 }
 
 /** `x sigmoid(alpha x)`. */
 function swish(x: Value, alpha: number): Value {
-  if (x.dtype !== 'float32') {
-    // Not x sigmoid(alpha x): ONNX Runtime 1.30 fuses that to its own operator in float64 as well, where it has no kernel for it.
-    const body = div(x, add(exp(mul(x, -alpha)), 1));
-    return x.graph.composite('swish', [x], body, { alpha: { float: alpha } });
-  }
-  return operator({
-    op: 'swish',
-    type: 'QuickGelu',
-    domain: 'com.microsoft',
-    inputs: [x],
-    attributes: { alpha: { float: alpha } },
-    shape: x.shape,
-  });
+  // Not x sigmoid(alpha x) in float64: ONNX Runtime 1.30 fuses that, too, to an operator of its own, where it has no kernel for it.
+  const body =
+    x.dtype === 'float32' ? mul(x, sigmoid(scaled(x, alpha))) : div(x, add(exp(scaled(x, -alpha)), 1));
+  return x.graph.composite('swish', [x], body, { alpha: { float: alpha } });
 }
+
+/** `factor x`, x itself for 1. */
+export const scaled = (x: Value, factor: number): Value => (factor === 1 ? x : mul(x, factor));
 
 /** `x sigmoid(x)`, also called swish. */
 export const silu = (x: Value): Value => swish(x, 1);
-/** `x sigmoid(1.702 x)`: gelu to within 0.02, with a gradient that takes less than half the time. */
+/** `x sigmoid(1.702 x)`: gelu to within 0.02, with a cheaper gradient. */
 export const quickGelu = (x: Value): Value => swish(x, 1.702);
 
 /** x cut off at -1 and 1. */

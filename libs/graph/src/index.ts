@@ -1,4 +1,12 @@
-export * from './activations.ts';
+export {
+  dropout,
+  gelu,
+  hardSign,
+  hardTanh,
+  leakyRelu,
+  quickGelu,
+  silu,
+} from './activations.ts';
 export { type AttentionOptions, multiHeadAttention } from './attention.ts';
 export { ancestors, GraphBuilder, type InputRole, type Model, type Value } from './builder.ts';
 export {

@@ -116,7 +116,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   rmsNormalize: plain(normalization.uncentred, bodyMixes),
   groupNormalize: plain(normalization.centred, bodyMixes),
   multiHeadAttention: plain(attention.multiHeadAttention, bodyMixes),
-  gelu: plain(activations.gelu, elementwise.elementwiseMixes),
+  gelu: plain(activations.gelu, bodyMixes),
   swish: plain(activations.swish, bodyMixes),
   hardTanh: plain(activations.insideUnit, elementwise.elementwiseMixes),
   hardSign: plain(activations.insideUnit, bodyMixes),
