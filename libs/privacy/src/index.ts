@@ -45,7 +45,7 @@ export {
 export { addGaussianNoise, GaussianStream, type NoisySum } from './noise/gaussian.ts';
 export { type NoiseGrid, noiseGrid, roundToGrid } from './noise/grid.ts';
 export { drawNoiseKey } from './noise/keystream.ts';
-export { NOISE_GENERATOR, samplerTotalVariation } from './noise/rounded-normal.ts';
+export { NOISE_GENERATOR, samplerCharge, samplerTotalVariation } from './noise/rounded-normal.ts';
 export { StepNoise } from './noise/step-noise.ts';
 export {
   type DpPlan,

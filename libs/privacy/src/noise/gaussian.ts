@@ -27,7 +27,7 @@ export class GaussianStream extends StepNoise {
 
 /**
  * The Gaussian mechanism on a grid: round(sum) + rounded normal of standard deviation noiseMultiplier x (bound + what rounding adds to it), once per
- * step, on the whole sum. As good as the Gaussian mechanism with `noiseMultiplier`, up to `samplerTotalVariation`.
+ * step, on the whole sum. As good as the Gaussian mechanism with `noiseMultiplier`, up to `samplerCharge`.
  */
 export function addGaussianNoise(sum: BoundedSum, noiseMultiplier: number, stream: GaussianStream): NoisySum {
   const dimension = sum.values.reduce((total, value) => total + value.length, 0);

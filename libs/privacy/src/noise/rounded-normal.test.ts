@@ -3,7 +3,13 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { sha256 } from '@lethe/std';
 import { Keystream } from './keystream.ts';
-import { LAYERS, RoundedNormal, samplerTotalVariation, zigguratTables } from './rounded-normal.ts';
+import {
+  LAYERS,
+  RoundedNormal,
+  samplerCharge,
+  samplerTotalVariation,
+  zigguratTables,
+} from './rounded-normal.ts';
 
 const key = (name: string): Uint8Array => sha256('rounded-normal.test', name);
 function sample(name: string, count: number, deviation: number, spacing = 1, step = 0): Float32Array {
@@ -233,7 +239,10 @@ test('values are odd multiples of half the spacing', () => {
   }
 });
 
-test('what delta is charged with: 10^6 parameters, 10^4 steps', () => {
+test('what a plan is charged with: 10^6 parameters, 10^4 steps', () => {
   assert.ok(samplerTotalVariation(1e10) < 2e-9);
   assert.equal(samplerTotalVariation(0), 0);
+  const charge = samplerCharge(1e10);
+  assert.ok(charge.epsilon < 5e-7 && charge.epsilon > 3e-7 && charge.delta < 1e-20, JSON.stringify(charge));
+  assert.deepEqual(samplerCharge(0), { epsilon: 0, delta: 0 });
 });
