@@ -28,9 +28,6 @@ const ROOT = new URL('../..', import.meta.url).pathname;
 const WITHOUT_NODE_TEST: Readonly<Record<string, string>> = {
   FusedMatMul:
     "ONNX Runtime's own, not of the standard; equal to Transpose and MatMul in libs/runtime's onnx.test.ts",
-  Gelu: "ONNX Runtime's own here, of the standard since version 20; equal to its form with Erf in libs/runtime's onnx.test.ts",
-  QuickGelu:
-    "ONNX Runtime's own, not of the standard; equal to Sigmoid and Mul in libs/runtime's onnx.test.ts",
 };
 
 /**

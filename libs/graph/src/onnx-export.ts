@@ -134,10 +134,6 @@ class Writer {
       this.#product(value, inputs);
       return;
     }
-    if (source.type === 'Gelu' || source.type === 'QuickGelu') {
-      this.#activation(value, inputs[0]!, source.type);
-      return;
-    }
     if (source.domain !== '') {
       throw GRAPH.ONNX_NOT_EXPORTED(`${source.type} of ${source.domain} is no standard operator`, {
         details: { operator: source.type },
@@ -150,27 +146,6 @@ class Writer {
       output: value.name,
       attributes: value.attributes,
     });
-  }
-
-  /** Gelu as `x (erf(x / sqrt 2) + 1) / 2`, QuickGelu as `x sigmoid(alpha x)`. */
-  #activation({ name, dtype, attributes: { alpha } }: Value, x: string, type: 'Gelu' | 'QuickGelu'): void {
-    const step = (kind: string, inputs: readonly string[], output: string): string => {
-      this.add({ type: kind, domain: '', inputs, output: `${name}${output}`, attributes: {} });
-      return `${name}${output}`;
-    };
-    const number = (key: string, value: number): string => {
-      this.constant(`${name}.${key}`, tensor(dtype, [], Float32Array.of(value)));
-      return `${name}.${key}`;
-    };
-    if (type === 'QuickGelu') {
-      const factor = alpha && 'float' in alpha ? alpha.float : 1.702;
-      const inner = factor === 1 ? x : step('Mul', [x, number('alpha', factor)], '.inner');
-      step('Mul', [x, step('Sigmoid', [inner], '.gate')], '');
-      return;
-    }
-    const error = step('Erf', [step('Mul', [x, number('scale', Math.SQRT1_2)], '.scaled')], '.erf');
-    const gate = step('Mul', [step('Add', [error, number('one', 1)], '.sum'), number('half', 0.5)], '.gate');
-    step('Mul', [x, gate], '');
   }
 
   /** FusedMatMul as Transpose, MatMul and Mul. */
@@ -266,7 +241,7 @@ const FREE: ReadonlySet<string> = new Set([
     'GlobalAveragePool',
     'GlobalMaxPool',
   ],
-  ...['Clip', 'LeakyRelu', 'Gelu', 'QuickGelu', 'Elu', 'HardSwish', 'HardSigmoid', 'Softplus'],
+  ...['Clip', 'LeakyRelu', 'Elu', 'HardSwish', 'HardSigmoid', 'Softplus'],
 ]);
 
 /**

@@ -27,7 +27,8 @@ export interface ImportOptions {
   readonly inputs?: Readonly<Record<string, Value>>;
   /**
    * Which initializers become parameters; all others are constants. None when absent: a frozen encoder. Asked for float32 and float64 with
-   * axes; integers are shapes and indices, and a scalar is a constant of the program.
+   * axes; integers are shapes and indices, a scalar is a constant of the program, and the statistics of a batch normalisation are not learned
+   * by gradients.
    */
   readonly trainable?: (name: string) => boolean;
   /** Size of axes that the file leaves open and no given value determines. */
@@ -216,7 +217,8 @@ class Importer {
   #initializer(stored: StoredTensor): Value {
     const value = tensorOf(stored);
     const isFloat = value.dtype === 'float32' || value.dtype === 'float64';
-    if (!isFloat || value.shape.length === 0 || !this.#options.trainable?.(stored.name)) {
+    const fixed = !isFloat || value.shape.length === 0 || this.#isStatistic(stored.name);
+    if (fixed || !this.#options.trainable?.(stored.name)) {
       return this.#graph.constant(value.dtype, value.shape, value.data);
     }
     // Names of this form belong to the builder.
@@ -225,6 +227,13 @@ class Importer {
     const kernel = this.#graph.parameter(name, kernelMatrix(value).shape, value.dtype);
     this.#kernels.set(kernel, value.shape);
     return kernel;
+  }
+
+  /** Mean or variance of a batch normalisation. */
+  #isStatistic(name: string): boolean {
+    return this.#model.graph.nodes.some(
+      ({ type, inputs }) => type === 'BatchNormalization' && inputs.indexOf(name) >= 3,
+    );
   }
 
   /** Weights that convolutions of pictures read, and nothing else does. */

@@ -336,11 +336,24 @@ const batchNormalization: Import = (node) => {
     node.refuse('only its inference mode is known: batch statistics mix examples');
   node.float('momentum', 0.9);
   const x = node.input(0);
+  const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((at) => node.input(at)) as [
+    Value,
+    Value,
+    Value,
+    Value,
+  ];
   const along = (value: Value): Value =>
     ops.reshape(value, [value.shape[0]!, ...x.shape.slice(2).map(() => 1)]);
-  const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((at) => along(node.input(at)));
-  const deviation = ops.sqrt(ops.add(variance!, node.float('epsilon', 1e-5)));
-  return sum(product(ops.div(ops.sub(x, mean!), deviation), gamma!), beta!);
+  const deviation = ops.sqrt(ops.add(along(variance), node.float('epsilon', 1e-5)));
+  const normal = ops.div(ops.sub(x, along(mean)), deviation);
+  if (!isParameter(gamma) && !isParameter(beta)) return ops.add(ops.mul(normal, along(gamma)), along(beta));
+  // Layers have their parameters on the last axis.
+  const rest = x.shape.map((_, axis) => axis).slice(2);
+  const last = rest.length > 0 ? ops.transpose(normal, [0, ...rest, 1]) : normal;
+  const found = sum(product(last, gamma), beta);
+  return rest.length > 0
+    ? ops.transpose(found, [0, x.shape.length - 1, ...rest.map((axis) => axis - 1)])
+    : found;
 };
 
 const dropout: Import = (node) => {
