@@ -9,7 +9,8 @@ import { GRAPH } from './errors.ts';
 
 function refuse(op: string, ...values: readonly Value[]): never {
   const shapes = values.map((value) => `${value.name} ${shapeText(value.shape)}`).join(', ');
-  throw GRAPH.SHAPE_DISAGREES(`${op} cannot take ${shapes}`, { details: { op, shapes } });
+  const message = values[0]!.graph.located(`${op} cannot take ${shapes}`);
+  throw GRAPH.SHAPE_DISAGREES(message, { details: { op, shapes } });
 }
 
 /**

@@ -140,6 +140,13 @@ test('an error of shapes says in which layer it arose', () => {
   );
 });
 
+test('what mixes examples is refused with the layer that it is in', () => {
+  assert.throws(
+    () => clipped((x) => x.graph.scope('block1', () => graph.batchNormalize(x).normalized)),
+    /block1: reduceMean has no per-example norm/,
+  );
+});
+
 test('models declare the parameters that they list', () => {
   const names = (values: readonly Value[]): unknown => values.map(({ name, shape }) => ({ name, shape }));
   const listed = (

@@ -379,7 +379,8 @@ function layerShares(
 function refuseMixing(losses: Value, subjects: number): ReadonlySet<Value> {
   const dependent = new Set<Value>();
   const refuse = (value: Value, reason: string): never => {
-    throw GRAPH.NO_PER_EXAMPLE_RULE(`${value.op} has no per-example norm: it ${reason}`, {
+    const layer = value.scope === '' ? '' : `${value.scope}: `;
+    throw GRAPH.NO_PER_EXAMPLE_RULE(`${layer}${value.op} has no per-example norm: it ${reason}`, {
       details: { op: value.op },
     });
   };

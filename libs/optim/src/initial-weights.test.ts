@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cnnParameters, cnnSpec, transformerParameters, transformerSpec } from '@lethe/graph';
 import { isError, seededRandom } from '@lethe/std';
 import { tensorsDigest } from '@lethe/tensor';
-import { adamW, initialWeights, momentum, OPTIM } from './index.ts';
+import { adamW, initialParameters, initialWeights, momentum, OPTIM } from './index.ts';
 
 const spec = { widths: [300, 200, 10], activation: 'relu' } as const;
 
@@ -31,4 +32,22 @@ test('hyper-parameters outside of their range are refused', () => {
   ]) {
     assert.throws(make, (error) => isError(error, OPTIM.BAD_HYPERPARAMETER));
   }
+});
+
+test('every parameter of a model starts by the rule that it names', () => {
+  const parameters = [...cnnParameters(cnnSpec), ...transformerParameters(transformerSpec)];
+  const initial = initialParameters(parameters, seededRandom('models'));
+  const square = (name: string): number => {
+    const data = initial[name]!.data;
+    return data.reduce((sum, value) => sum + value * value, 0) / data.length;
+  };
+  assert.deepEqual(
+    Object.entries(initial).map(([name, { shape }]) => ({ name, shape })),
+    parameters.map(({ name, shape }) => ({ name, shape })),
+  );
+  assert.ok(Math.abs(square('tokens.table') / 0.02 ** 2 - 1) < 0.03);
+  assert.ok(Math.abs(square('block0.up.w') / (2 / 128) - 1) < 0.03);
+  assert.ok(Math.abs(square('block0.q.w') / (2 / 256) - 1) < 0.04);
+  assert.equal(square('block1.norm2.gamma'), 1);
+  assert.equal(square('block1.norm2.beta') + square('conv0.b'), 0);
 });
