@@ -78,13 +78,13 @@ function foreignCnn(): { readonly bytes: Uint8Array; readonly reference: Tensors
   const onnx = (type: string, inputs: readonly Value[], shape: Shape, attributes = {}): Value =>
     g.operator({ op: 'opaque', type, inputs, shape, attributes });
   const values = draw([
-    { name: 'conv.weight', shape: [4, 1, 3, 3] },
+    { name: 'conv.weight', shape: [4, 2, 3, 3] },
     { name: 'conv.bias', shape: [4] },
     { name: 'fc.weight', shape: [64, 3] },
     { name: 'fc.bias', shape: [3] },
   ]);
   const weight = (name: string): Value => g.parameter(name, values[name]!.shape);
-  const x = g.examples('image', [2, 1, 8, 8]);
+  const x = g.examples('image', [2, 2, 8, 8]);
   const padding = { pads: { ints: [1, 1, 1, 1] } };
   const conv = onnx('Conv', [x, weight('conv.weight'), weight('conv.bias')], [2, 4, 8, 8], padding);
   const pooled = onnx('MaxPool', [relu(conv)], [2, 4, 4, 4], {
@@ -166,9 +166,9 @@ test('an imported trainable model has the gradients of the one that was written 
 
 test('a convolutional encoder of others is run frozen under a head that is trained', async () => {
   const { bytes, reference } = foreignCnn();
-  const image = drawn('image', [2, 1, 8, 8]);
+  const image = drawn('image', [2, 2, 8, 8]);
   const plain = await ort.InferenceSession.create(bytes);
-  const direct = await plain.run({ image: new ort.Tensor('float32', image.data, [2, 1, 8, 8]) });
+  const direct = await plain.run({ image: new ort.Tensor('float32', image.data, [2, 2, 8, 8]) });
   const expected = float32([2, 3], direct.logits!.data as Float32Array);
 
   const g = new GraphBuilder();
@@ -211,14 +211,14 @@ test('a convolutional encoder of others is run frozen under a head that is train
 
 test('the same encoder trained: its convolution becomes ours, between transposes, and computes the same', async () => {
   const { bytes, reference } = foreignCnn();
-  const image = drawn('image', [2, 1, 8, 8]);
+  const image = drawn('image', [2, 2, 8, 8]);
   const plain = await ort.InferenceSession.create(bytes);
-  const direct = await plain.run({ image: new ort.Tensor('float32', image.data, [2, 1, 8, 8]) });
+  const direct = await plain.run({ image: new ort.Tensor('float32', image.data, [2, 2, 8, 8]) });
 
   const g = new GraphBuilder();
   const { outputs, parameters, initial, opaque } = importOnnx(g, bytes, { batch: 2, trainable: () => true });
   assert.deepEqual(opaque, []);
-  assert.deepEqual(initial['conv.weight']!.shape, [9, 4], 'in the layout of conv2d');
+  assert.deepEqual(initial['conv.weight']!.shape, [18, 4], 'in the layout of conv2d');
   assert.deepEqual(initial['fc.weight'], reference['fc.weight']);
   g.output('logits', outputs.logits!);
   const losses = softmaxCrossEntropy(outputs.logits!, g.constant('int64', [2], BigInt64Array.of(0n, 2n)));
