@@ -34,12 +34,15 @@ export class StepNoise {
       );
     }
     this.#next = step + 1;
-    if (this.#sampler?.of !== grid) {
-      const normal = new RoundedNormal(grid.standardDeviation / grid.spacing, grid.spacing);
+    // By value: a caller may form the grid of every step anew, and tables take milliseconds.
+    const { spacing, standardDeviation } = grid;
+    const of = this.#sampler?.of;
+    if (of?.spacing !== spacing || of.standardDeviation !== standardDeviation) {
+      const normal = new RoundedNormal(standardDeviation / spacing, spacing);
       this.#sampler = { of: grid, normal };
     }
     const samples = new Keystream(this.#key, step, 'samples');
     const spill = new Keystream(this.#key, step, 'spill');
-    for (const value of values) this.#sampler.normal.fill(value, samples, spill);
+    for (const value of values) this.#sampler!.normal.fill(value, samples, spill);
   }
 }
