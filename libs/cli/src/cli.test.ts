@@ -165,12 +165,23 @@ const file = (name: string, content: string): string => {
   return join(home, name);
 };
 
+test('the defaults of private training are shown with their reasons, without a platform', async () => {
+  const { status, out } = await lethe(['train', 'defaults', '--records', '8192', '--json']);
+  assert.equal(status, 0);
+  const shown = JSON.parse(out) as Record<string, { value: number; why: string }>;
+  assert.equal(shown.samplingProbability?.value, 1 / 8);
+  assert.ok(shown.delta!.value < 1 / 8192);
+  assert.match(shown.learningRate!.why, /2 \/ l2ClipNorm/u);
+});
+
 test('every command has help with status 0; wrong usage is 2 and says what is wrong', async () => {
   const commands = [
     ...['up', 'status', 'ingest', 'erase', 'dataset create', 'dataset commit', 'hash create', 'hash update'],
     ...['hash search', 'hash get', 'train dp', 'train ensemble', 'train get', 'erasure get', 'erasure list'],
     ...['erasure watch', 'certificate get', 'certificate verify', 'events tail', 'events replay'],
     ...['data list', 'data fetch', 'model show'],
+    ...['train list', 'train cancel', 'train resume', 'train models', 'train promote', 'train defaults'],
+    ...['train budget get', 'train budget set'],
   ];
   for (const command of [...commands, 'events dead-letters']) {
     const { status, out } = await lethe([...command.split(' '), '--help']);
@@ -184,6 +195,7 @@ test('every command has help with status 0; wrong usage is 2 and says what is wr
     ['ingest x.csv --dataset d --create', /LETHE-5013.*--create needs --spec/u],
     ['ingest none.csv --dataset d', /LETHE-5014.*none\.csv.*ENOENT/u],
     ['train dp r --dataset d --steps 0', /whole number from 1/u],
+    ['train budget set d', /required option '--epsilon <x>'/u],
     ['train dp r', /LETHE-5013.*--dataset NAME or --root/u],
     ['hash create h --dataset a --root b', /cannot be used with/u],
     ['hash search h --code xyz', /LETHE-5013.*hex/u],
