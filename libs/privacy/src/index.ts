@@ -1,11 +1,26 @@
+export { calibrateNoise, type NoiseTarget } from './accountants/calibrate.ts';
+export { contourEpsilon } from './accountants/contour.ts';
 export {
   ACCOUNTANT_VERSION,
   type AccountedMechanism,
   calibrateNoiseMultiplier,
+  epsilonOfComposition,
   epsilonUpper,
+  type PrivacyLoss,
+  type PrivacyLossQuestion,
+  privacyLoss,
+  privacyLossOfRuns,
 } from './accountants/epsilon.ts';
-export { pldEpsilonUpper } from './accountants/pld.ts';
-export { RDP_ORDERS, rdpEpsilonUpper, rdpOfStep } from './accountants/rdp.ts';
+export { groupEpsilon } from './accountants/group.ts';
+export { type PldBound, pldEpsilon } from './accountants/pld.ts';
+export { RDP_ORDERS, type RdpBound, rdpEpsilon, rdpOfRun, rdpOfStep } from './accountants/rdp.ts';
+export { RdpFilter } from './accountants/rdp-filter.ts';
+export {
+  noiseMultiplierAfterRounding,
+  overflowProbability,
+  type PrivacyRelation,
+  type SampledGaussianRun,
+} from './accountants/runs.ts';
 export {
   type OpaqueGuarantee,
   type PrivacyBudget,

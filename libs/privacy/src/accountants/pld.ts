@@ -1,291 +1,330 @@
 /**
- * Privacy loss distribution of the Poisson-subsampled Gaussian: an upper bound on epsilon, about 7 % less noise than RDP needs.
+ * Privacy loss distributions: the reported upper bound on epsilon.
  *
- * Doroshenko, Ghazi, Kamath, Kumar, Manurangsi, "Connect the Dots", arXiv 2207.04380v1: the loss is discretised so that the discrete pair dominates the
- * true one. Two differences. (1) Each bin's mass under both distributions is integrated directly and split between the bin's ends, instead of taking second
- * differences of delta(eps): rounding is relative to the bin, not absolute. (2) The distribution is tilted exponentially before the FFT (Chernoff's change of
- * measure) so that the answer sits at the centre of the window: an untilted FFT has an absolute floor near 1e-15 and can report too little for small deltas.
+ * Every step's loss is put on a grid whose discrete pair dominates the true one (`loss-grid.ts`), the grids of all steps are convolved by a Fourier transform, and
+ * delta(epsilon) is a sum over the result. Three differences from public implementations.
+ * (1) The distribution is tilted by e^(theta loss) before the transform (Chernoff's change of measure), so that the answer sits where the mass is:
+ *     an untilted transform has an absolute floor near 1e-15 and can report too little for small deltas.
+ * (2) What is not exact is charged to delta: cut tails, what wraps around the period, round-off of the transform (a componentwise bound) and of the masses.
+ * (3) The grid is as fine as the answer needs: splitting a bin raises log E[e^(theta loss)] by at most theta (theta + 1) width^2 / 8, and averaged over a bin by
+ *     theta (theta + 1) width^2 / 12, so it raises epsilon by about steps (theta + 1) width^2 / 12.
  *
- * Both directions (a subject removed, a subject added) are computed and the larger epsilon is reported. Unsafe regimes: none known for
- * noiseMultiplier >= 0.2 and delta >= 1e-15; outside, `pldEpsilonUpper` returns infinity rather than guess and RDP stands.
+ * Dominating pairs under Poisson sampling: Zhu, Dong, Wang, "Optimal Accounting of Differential Privacy via Characteristic Function", arXiv 2106.08567v3; Lebeda et al.,
+ * "Avoiding Pitfalls for Privacy Accounting of Subsampled Mechanisms under Composition", arXiv 2405.20769v1, also for why removing and adding are composed each by itself.
  */
-import type { MechanismSpec } from '../mechanism.ts';
-import { normalCdf } from '../special.ts';
-import { fft } from './fft.ts';
+import { assert } from '@lethe/std';
+import { accuracy, CumulantModel, type Tilt } from './cumulants.ts';
+import { forwardReal, inverseReal, type Spectrum, transformError } from './fft.ts';
+import { type Direction, type LossGrid, lossGrids, type Support, supports } from './loss-grid.ts';
+import {
+  type BranchedRun,
+  branchedRuns,
+  checkDelta,
+  checkRun,
+  type PrivacyRelation,
+  type SampledGaussianRun,
+} from './runs.ts';
 
-type Direction = 'remove' | 'add';
-
-/** Discrete loss: mass[k] at loss (first + k) * step under the upper distribution, and the mass at infinite loss. */
-interface LossDistribution {
-  readonly step: number;
-  readonly first: number;
-  readonly mass: Float64Array;
-  readonly infinityMass: number;
+export interface PldBound {
+  /** Upper bound; infinity where no grid answers. */
+  readonly epsilon: number;
+  /** How far above the truth the bound may be; an estimate from the grid's width, not a proof. */
+  readonly excess: number;
 }
 
-/** Grid step in standard deviations of one step's loss: inflates epsilon by about 0.09 (step/sd)^2, relative. */
-const STEP_PER_SD = 0.01;
-const STEP_MAX = 1e-3;
-/** Share of delta that may be given away to truncated tails. */
-const TAIL_SHARE = 1e-8;
-const WINDOW_SD = 60;
-const WINDOW_MAX = 2 ** 19;
-const RECENTRINGS_MAX = 6;
-/** Relative change of epsilon below which another centre is not worth its FFT. */
-const RECENTRED = 0.02;
-/** log of the smallest delta at the tilt's centre for which undoing the tilt stays within a double. */
-const LOG_SCALE_MIN = -600;
-/** Charged to every point for the round-off of its tilted, composed mass (their total is 1); generous by two digits. */
-const ROUND_OFF = 1e-13;
+/** Share of the accuracy that the grid may use. */
+const GRID_SHARE = 0.3;
+const BINS_MAX = 3e6;
+const PERIOD_MAX = 2 ** 22;
+const PERIOD_MIN = 2 ** 10;
+const TRIES_MAX = 10;
+/** How much wider than needed the bins of the first tries are. */
+const COARSE = 5;
+/** Relative error of a mass (quadrature, round-off), charged once per step. */
+const MASS_ERROR = 1e-13;
+/** Outside of these the arithmetic would overflow: no answer instead of a guess. */
+const NOISE_MIN = 0.1;
+const DELTA_MIN = 1e-100;
 
-/** @returns an upper bound on epsilon at `delta` under add-or-remove-one; infinity where the grid cannot answer */
-export function pldEpsilonUpper(
-  spec: Pick<MechanismSpec, 'samplingProbability' | 'noiseMultiplier' | 'steps'>,
-  delta: number,
-  epsilonGuess: number,
-): number {
-  if (spec.noiseMultiplier < 0.2 || delta < 1e-15 || !Number.isFinite(epsilonGuess)) return Infinity;
-  return Math.max(
-    epsilonOfDirection('remove', spec, delta, epsilonGuess),
-    epsilonOfDirection('add', spec, delta, epsilonGuess),
-  );
+interface Part extends BranchedRun {
+  readonly supports: readonly Support[];
 }
-
-function epsilonOfDirection(
-  direction: Direction,
-  spec: Pick<MechanismSpec, 'samplingProbability' | 'noiseMultiplier' | 'steps'>,
-  delta: number,
-  epsilonGuess: number,
-): number {
-  // Any tilt and any grid give a bound. It is tight where the tilt is centred on the answer, so the answer is the next centre until it stays;
-  // a tilted distribution too wide for the window (tiny deltas) gets a coarser grid.
-  for (let coarseness = 1; coarseness <= 64; coarseness *= 2) {
-    const loss = discretise(direction, spec, delta, coarseness);
-    let bound = composedEpsilon(loss, spec.steps, delta, epsilonGuess);
-    if (bound === Infinity) continue;
-    for (let tries = 0; tries < RECENTRINGS_MAX && bound > 0; tries++) {
-      const next = composedEpsilon(loss, spec.steps, delta, bound);
-      const settled = !(next < bound * (1 - RECENTRED));
-      bound = Math.min(bound, next);
-      if (settled) break;
-    }
-    return bound;
-  }
-  return Infinity;
-}
-
-/** The pair of one step on a grid, by connect-the-dots. */
-function discretise(
-  direction: Direction,
-  spec: Pick<MechanismSpec, 'samplingProbability' | 'noiseMultiplier' | 'steps'>,
-  delta: number,
-  coarseness: number,
-): LossDistribution {
-  const { samplingProbability: q, noiseMultiplier: s } = spec;
-  const sd = q * Math.sqrt(Math.expm1(1 / (s * s)));
-  const step = coarseness * Math.min(STEP_MAX, STEP_PER_SD * sd);
-  const z = Math.sqrt(2 * Math.log(spec.steps / (delta * TAIL_SHARE)));
-  const sign = direction === 'remove' ? 1 : -1;
-  const lossAt = (x: number) => sign * mixtureLoss(q, s, x);
-  // `remove`: loss rises with x; `add`: it falls. Low and high are the losses at the cuts of the two tails.
-  const [low, high] =
-    direction === 'remove' ? [lossAt(-z * s), lossAt(1 + z * s)] : [lossAt(1 + z * s), lossAt(-z * s)];
-  const first = Math.floor(low / step);
-  const last = Math.ceil(high / step);
-  const mass = new Float64Array(last - first + 1);
-  const edge = (i: number) => positionOfLoss(q, s, sign * i * step);
-  const outside = sign * -Infinity;
-  mass[0] = upperMass(direction, q, s, outside, edge(first));
-  let from = edge(first);
-  for (let i = first; i < last; i++) {
-    const to = edge(i + 1);
-    const [total, high] = splitBin(direction, q, s, from, to, i * step, step);
-    mass[i - first]! += total - high;
-    mass[i - first + 1]! += high;
-    from = to;
-  }
-  return { step, first, mass, infinityMass: upperMass(direction, q, s, from, -outside) };
-}
-
-/** log of mixture density over N(0, s^2) density at x. */
-function mixtureLoss(q: number, s: number, x: number): number {
-  const exponent = (2 * x - 1) / (2 * s * s);
-  return exponent > 30
-    ? Math.log(q) + exponent + Math.log1p(((1 - q) / q) * Math.exp(-exponent))
-    : q === 1
-      ? exponent
-      : Math.log1p(q * Math.expm1(exponent));
-}
-
-/** The x at which `mixtureLoss` takes a value; -infinity below its infimum log(1-q). */
-function positionOfLoss(q: number, s: number, loss: number): number {
-  const logNumerator =
-    loss > 30 ? loss + Math.log1p(-(1 - q) * Math.exp(-loss)) : Math.log(Math.max(0, Math.expm1(loss) + q));
-  return s * s * (logNumerator - Math.log(q)) + 0.5;
-}
-
-/** P[N(0,1) between a and b], from the nearer tail. */
-function normalBetween(a: number, b: number): number {
-  const [low, high] = a < b ? [a, b] : [b, a];
-  return low > 0 ? normalCdf(-low) - normalCdf(-high) : normalCdf(high) - normalCdf(low);
-}
-
-function mixtureBetween(q: number, s: number, a: number, b: number): number {
-  return (1 - q) * normalBetween(a / s, b / s) + q * normalBetween((a - 1) / s, (b - 1) / s);
-}
-
-function upperMass(direction: Direction, q: number, s: number, a: number, b: number): number {
-  return direction === 'remove' ? mixtureBetween(q, s, a, b) : normalBetween(a / s, b / s);
-}
-
-const GAUSS_NODES = [-Math.sqrt(0.6), 0, Math.sqrt(0.6)] as const;
-const GAUSS_WEIGHTS = [5 / 18, 8 / 18, 5 / 18] as const;
-const NARROW = 0.05;
 
 /**
- * Mass of one bin under the upper distribution, and the part of it that goes to the bin's upper end so that the mass under the lower
- * distribution is kept too: high (1 - e^-step) = P - Q e^loss. Narrow bins integrate Q (e^L - e^loss) by three Gauss points, whose error is below
- * 1e-11 relative; in wide ones (near the infimum of the loss) the difference of the two masses has enough digits.
+ * Upper bound on epsilon of all the runs together, in any order and adaptively composed, as long as their parameters were fixed beforehand.
+ * @param draft an estimate for searches, in a fraction of the time: wider bins, and only the removal of a subject
+ * @throws LETHE-3301 bad parameters
  */
-function splitBin(
+export function pldEpsilon(
+  runs: readonly SampledGaussianRun[],
+  relation: PrivacyRelation,
+  delta: number,
+  draft = false,
+): PldBound {
+  runs.forEach(checkRun);
+  checkDelta(delta);
+  const branched = branchedRuns(runs);
+  if (branched === null) return { epsilon: Infinity, excess: 0 };
+  if (branched.length === 0) return { epsilon: 0, excess: 0 };
+  if (delta < DELTA_MIN || branched.some(({ branches }) => branches.some(({ sigma }) => sigma < NOISE_MIN)))
+    return { epsilon: Infinity, excess: Infinity };
+  const parts = branched.map((run) => ({ ...run, supports: supports(run, relation, delta) }));
+  if (relation === 'replace-one') return boundOf('replace', parts, delta, 0, draft);
+  const removed = boundOf('remove', parts, delta, 0, draft);
+  // Adding never loses more than this, whatever delta.
+  const addedMax = -parts.reduce(
+    (sum, { steps, branches }) => sum + steps * Math.log1p(-Math.max(...branches.map(({ q }) => q))),
+    0,
+  );
+  if (draft || addedMax <= removed.epsilon) return removed;
+  const added = boundOf('add', parts, delta, removed.epsilon, draft);
+  return added.epsilon > removed.epsilon ? added : removed;
+}
+
+/** @param floor an epsilon below which nobody asks for more digits */
+function boundOf(
   direction: Direction,
-  q: number,
-  s: number,
-  from: number,
-  to: number,
-  loss: number,
-  step: number,
-): readonly [total: number, high: number] {
-  const width = Math.abs(to - from);
-  let total: number;
-  let excess: number;
-  if (width < NARROW * s) {
-    total = 0;
-    excess = 0;
-    const sign = direction === 'remove' ? 1 : -1;
-    for (let g = 0; g < 3; g++) {
-      const x = (from + to) / 2 + (GAUSS_NODES[g]! * width) / 2;
-      const lossHere = mixtureLoss(q, s, x);
-      const normal =
-        (GAUSS_WEIGHTS[g]! * width * Math.exp(-(x * x) / (2 * s * s))) / (s * Math.sqrt(2 * Math.PI));
-      const upper = direction === 'remove' ? normal * Math.exp(lossHere) : normal;
-      total += upper;
-      excess += -upper * Math.expm1(loss - sign * lossHere);
-    }
-  } else {
-    const normal = normalBetween(from / s, to / s);
-    const mixture = mixtureBetween(q, s, from, to);
-    total = direction === 'remove' ? mixture : normal;
-    excess = total - (direction === 'remove' ? normal : mixture) * Math.exp(loss);
-  }
-  return [total, Math.min(total, Math.max(0, excess / -Math.expm1(-step)))];
-}
-
-/** Cumulant generating function of the finite losses at theta, with its first two derivatives. */
-function cumulants(
-  loss: LossDistribution,
-  theta: number,
-): { readonly log: number; readonly mean: number; readonly variance: number } {
-  const top = (loss.first + loss.mass.length - 1) * loss.step;
-  let sum = 0;
-  let weighted = 0;
-  let squared = 0;
-  for (let k = 0; k < loss.mass.length; k++) {
-    const value = (loss.first + k) * loss.step;
-    const weight = loss.mass[k]! * Math.exp(theta * (value - top));
-    sum += weight;
-    weighted += weight * value;
-    squared += weight * value * value;
-  }
-  const mean = weighted / sum;
-  return { log: Math.log(sum) + theta * top, mean, variance: Math.max(0, squared / sum - mean * mean) };
-}
-
-/** The tilt whose mean loss over all steps is `epsilon`: minimises T K(theta) - theta epsilon. K is convex, so bisection is safe. */
-function tiltFor(loss: LossDistribution, steps: number, epsilon: number): number {
-  let low = 0;
-  let high = 1;
-  while (high < 1000 && steps * cumulants(loss, high).mean < epsilon) high *= 2;
-  for (let i = 0; i < 30; i++) {
-    const middle = (low + high) / 2;
-    if (steps * cumulants(loss, middle).mean < epsilon) low = middle;
-    else high = middle;
-  }
-  return high;
-}
-
-/** Smallest epsilon whose delta, composed over `steps` and with every truncation charged, is at most `delta`. */
-function composedEpsilon(loss: LossDistribution, steps: number, delta: number, epsilonGuess: number): number {
-  const theta = tiltFor(loss, steps, epsilonGuess);
-  const tilt = cumulants(loss, theta);
-  const logScale = steps * tilt.log - theta * epsilonGuess;
-  // The centre lies so far above the answer that masses near the answer would overflow when the tilt is undone.
-  if (logScale < LOG_SCALE_MIN) return composedEpsilon(loss, steps, delta, 0.7 * epsilonGuess);
-  const spread = Math.sqrt(steps * tilt.variance);
-  let n = 2 ** Math.ceil(Math.log2(Math.max(loss.mass.length, (WINDOW_SD * spread) / loss.step, 1024)));
-  if (n > WINDOW_MAX) return Infinity;
-  // One step more than needed when the support fills the window, so that T = 1 does not wrap.
-  if (n === loss.mass.length) n *= 2;
-  const composed = composeTilted(loss, steps, theta, tilt.log, n);
-  // composed[j] is the mass at loss (T first + j + m n) step for whichever m falls into the window that is centred at the tilted mean.
-  const bottom = Math.floor((steps * tilt.mean) / loss.step) - n / 2;
-  const top = (bottom + n - 1) * loss.step;
-  const wrapped = Math.exp(chernoff(loss, steps, theta, top));
-  const infinite = -Math.expm1(steps * Math.log1p(-loss.infinityMass));
-  const spare = delta - wrapped - infinite;
-  if (!(spare > 0)) return Infinity;
-  let s1 = 0;
-  let s2 = 0;
-  for (let j = n - 1; j >= 0; j--) {
-    const index = bottom + j;
-    const value = index * loss.step;
-    // delta(eps) for eps in [value, value + step) from the masses above it: scale (s1 - e^(eps - guess) s2).
-    // Negated, so that an overflow ends here and not in an epsilon of 0.
-    if (!(Math.exp(logScale) * (s1 - Math.exp(value - epsilonGuess) * s2) <= spare)) {
-      const epsilon = epsilonGuess + Math.log((s1 - spare * Math.exp(-logScale)) / s2);
-      // The grid point above was checked in the round before; round-off in s1 alone may not push the answer past it.
-      const checked = value + loss.step;
-      return epsilon <= checked ? Math.max(0, epsilon) : checked;
-    }
-    if (value < 0) return 0;
-    const slot = (((index - steps * loss.first) % n) + n) % n;
-    const untilt = Math.exp(-theta * (value - epsilonGuess));
-    const mass = Math.max(0, composed[slot]!);
-    s1 += (mass + ROUND_OFF) * untilt;
-    s2 += mass * untilt * Math.exp(epsilonGuess - value);
-  }
-  return 0;
-}
-
-/** T-fold convolution of the tilted masses, modulo the window: FFT, power in polar form, inverse. */
-function composeTilted(
-  loss: LossDistribution,
-  steps: number,
-  theta: number,
-  logTotal: number,
-  n: number,
-): Float64Array {
-  const re = new Float64Array(n);
-  const im = new Float64Array(n);
-  for (let k = 0; k < loss.mass.length; k++) {
-    re[k] = loss.mass[k]! * Math.exp(theta * (loss.first + k) * loss.step - logTotal);
-  }
-  fft(re, im);
-  for (let k = 0; k < n; k++) {
-    const modulus = Math.hypot(re[k]!, im[k]!) ** steps;
-    const angle = Math.atan2(im[k]!, re[k]!) * steps;
-    re[k] = modulus * Math.cos(angle);
-    im[k] = modulus * Math.sin(angle);
-  }
-  fft(re, im, true);
-  return re;
-}
-
-/** log of Chernoff's bound on the probability that the composed loss passes `top`; what the FFT's window wraps around. */
-function chernoff(loss: LossDistribution, steps: number, theta: number, top: number): number {
-  let best = Infinity;
-  for (let factor = 1; factor <= 16; factor *= 1.5) {
-    best = Math.min(best, steps * cumulants(loss, theta * factor).log - theta * factor * top);
+  parts: readonly Part[],
+  delta: number,
+  floor: number,
+  draft: boolean,
+): PldBound {
+  const model = new CumulantModel(direction, parts);
+  const steps = parts.reduce((sum, part) => sum + part.steps, 0);
+  const logDelta = Math.log(delta);
+  let guess = model.saddlePoint(logDelta);
+  let slope = 0;
+  let best: PldBound = { epsilon: Infinity, excess: Infinity };
+  // A tilt answers best near its centre: coarse grids find the answer, a fine one bounds it. Each of them is a bound.
+  for (let tries = 0, coarseness = COARSE; tries < TRIES_MAX; tries++) {
+    const tilt = model.tiltFor(guess, logDelta);
+    // Where a few large losses decide, delta falls more steeply with epsilon than the tilt says: the steeper of both counts.
+    const order = Math.max(tilt.theta, slope) + 1;
+    const fine = Math.sqrt((12 * GRID_SHARE * accuracy(guess)) / (steps * order));
+    const width = Math.max(
+      Math.min(coarseness * fine, 1 / order),
+      tilt.period / (PERIOD_MAX - 64),
+      model.range / BINS_MAX,
+    );
+    const grids = parts.map((part) => gridOf(direction, part, width));
+    const { epsilon, slope: found, roundOff } = composedEpsilon(grids, parts, delta, guess, tilt, model);
+    if (Number.isFinite(found)) slope = found;
+    const excess = (steps * (Math.max(tilt.theta, slope) + 1) * width * width) / 8 + roundOff;
+    if (epsilon < best.epsilon || (epsilon === Infinity && tries === 0)) best = { epsilon, excess };
+    if (epsilon <= floor || epsilon === Infinity) break;
+    const settled = Math.abs(epsilon - guess) <= tilt.margin / 2;
+    if (settled && (draft || coarseness === 1)) break;
+    if (settled) coarseness = 1;
+    guess = epsilon;
   }
   return best;
+}
+
+function gridOf(direction: Direction, part: Part, width: number): LossGrid {
+  const { forward, backward } = lossGrids(
+    direction === 'replace' ? 'replace-one' : 'add-remove',
+    part.supports,
+    width,
+  );
+  return direction === 'add' ? backward : forward;
+}
+
+/** log of the factor by which untilting shrinks a mass before it is left out of the sum. */
+const FAR = 50;
+
+interface Composed {
+  readonly epsilon: number;
+  /** -d log delta / d epsilon there; NaN where unknown. */
+  readonly slope: number;
+  /** What the charges for round-off add to epsilon. */
+  readonly roundOff: number;
+}
+
+/** Smallest epsilon whose delta, composed over all steps and with every charge, is at most `delta`. */
+function composedEpsilon(
+  grids: readonly LossGrid[],
+  parts: readonly Part[],
+  delta: number,
+  guess: number,
+  tilt: Tilt,
+  model: CumulantModel,
+): Composed {
+  const { theta, far } = tilt;
+  const width = grids[0]!.width;
+  const n = 2 ** Math.ceil(Math.log2(Math.max(PERIOD_MIN, tilt.period / width + 32)));
+  const weights = grids.map((grid, i) => tilted(grid, theta, model.logOf(i, theta), n));
+  const logTotal = weights.reduce((sum, { log }, i) => sum + parts[i]!.steps * log, 0);
+  const logScale = logTotal - theta * guess;
+  const { masses, error } = convolved(
+    weights.map(({ masses }) => masses),
+    parts.map(({ steps }) => steps),
+    n,
+  );
+  const bottom = Math.floor((guess - tilt.below) / width) - 8;
+  const top = (bottom + n) * width;
+  // What lies above the window wraps into it, where it counts too little: Chernoff's bound on it is charged.
+  const largest = grids.reduce(
+    (sum, { first, mass }, i) => sum + parts[i]!.steps * (first + mass.length - 1),
+    0,
+  );
+  const logFar = grids.reduce(
+    (sum, grid, i) => sum + parts[i]!.steps * logMoment(grid, far, model.logOf(i, far)),
+    0,
+  );
+  const wrapped = bottom + n > largest ? 0 : Math.exp(logFar - far * top);
+  const lost = -Math.expm1(
+    grids.reduce((sum, { infinite }, i) => sum + parts[i]!.steps * Math.log1p(-infinite), 0),
+  );
+  const steps = parts.reduce((sum, part) => sum + part.steps, 0);
+  const spare = delta * (1 - 2 * steps * MASS_ERROR) - wrapped - lost;
+  if (!(spare > 0)) return { epsilon: Infinity, slope: Number.NaN, roundOff: 0 };
+  const scaledSpare = spare * Math.exp(-logScale);
+  const offset = parts.reduce((sum, part, i) => sum + part.steps * grids[i]!.first, 0);
+  // Masses so far above the guess that untilting leaves nothing of them: all together at most this.
+  const topSlot = Math.min(n - 1, Math.ceil((guess + FAR / theta) / width) - bottom);
+  let s1 = topSlot < n - 1 ? Math.exp(-FAR) * (1 + n * error) : 0;
+  let s2 = 0;
+  let charged = s1;
+  for (let j = topSlot; j >= 0; j--) {
+    const index = bottom + j;
+    const value = index * width;
+    // delta(epsilon) for epsilon in [value, value + width), from the masses above: scale (s1 - e^(epsilon - guess) s2), and the round-off of the sums.
+    const roundOff = s1 * (topSlot + 1 - j) * Number.EPSILON;
+    if (!(s1 + roundOff - Math.exp(value - guess) * s2 <= scaledSpare)) {
+      const epsilon = guess + Math.log((s1 + roundOff - scaledSpare) / s2);
+      // The grid point above was found good in the round before.
+      const good = value + width;
+      return {
+        epsilon: Math.max(0, epsilon <= good ? epsilon : good),
+        slope: (s2 * Math.exp(epsilon - guess)) / scaledSpare,
+        // d epsilon = d delta / |d delta / d epsilon|
+        roundOff: (charged + roundOff) / (s2 * Math.exp(epsilon - guess)),
+      };
+    }
+    if (value < 0) return { epsilon: 0, slope: Number.NaN, roundOff: 0 };
+    const slot = (((index - offset) % n) + n) % n;
+    const untilt = Math.exp(theta * (guess - value));
+    const mass = Math.max(0, masses[slot]!);
+    s1 += (mass + error) * untilt;
+    charged += error * untilt;
+    s2 += mass * untilt * Math.exp(guess - value);
+  }
+  return { epsilon: Math.max(0, bottom * width), slope: Number.NaN, roundOff: Infinity };
+}
+
+/** Products of a block before the exponential is computed anew: at most as many units of round-off. */
+const BLOCK = 32;
+
+/** Sum of mass e^(theta loss - shift) over the grid; where `out` is given, the terms are added to it, folded into its length. */
+function tiltedSum(
+  { mass, first, width }: LossGrid,
+  theta: number,
+  shift: number,
+  out: Float64Array | null,
+): number {
+  const ratio = Math.exp(theta * width);
+  const modulo = (out?.length ?? 0) - 1;
+  let sum = 0;
+  for (let start = 0; start < mass.length; start += BLOCK) {
+    const end = Math.min(mass.length, start + BLOCK);
+    let factor = Math.exp(theta * (first + start) * width - shift);
+    for (let k = start; k < end; k++) {
+      const value = mass[k]! * factor;
+      sum += value;
+      if (out !== null) out[k & modulo]! += value;
+      factor *= ratio;
+    }
+  }
+  return sum;
+}
+
+/** Tilted masses, folded into a period of n and scaled to a sum of 1, and the log of their sum. */
+function tilted(grid: LossGrid, theta: number, shift: number, n: number) {
+  const masses = new Float64Array(n);
+  const sum = tiltedSum(grid, theta, shift, masses);
+  for (let k = 0; k < n; k++) masses[k]! /= sum;
+  return { masses, log: shift + Math.log(sum) };
+}
+
+const logMoment = (grid: LossGrid, theta: number, shift: number): number =>
+  shift + Math.log(tiltedSum(grid, theta, shift, null));
+
+/** A smaller modulus is taken as this: its logarithm has no meaning beside the round-off. */
+const FAINT = 1e-7;
+/** log of the modulus below which a frequency is left out. */
+const NEGLIGIBLE = -60;
+
+/**
+ * The convolution of all masses, each taken `steps` times, modulo n, and a bound on the error of every value of it.
+ * Each frequency of a transform is off by e <= transformError(n) (the masses sum to 1), a product of powers to first order by the product times sum steps e / modulus;
+ * the factor 2 has room for the higher orders. The inverse adds transformError(n) times the mean modulus.
+ */
+function convolved(
+  masses: readonly Float64Array[],
+  steps: readonly number[],
+  n: number,
+): { readonly masses: Float64Array; readonly error: number } {
+  if (masses.length === 1 && steps[0] === 1) return { masses: masses[0]!, error: 0 };
+  const off = transformError(n);
+  const total = steps.reduce((sum, step) => sum + step, 0);
+  let product: Spectrum | null = null;
+  let relative: Float64Array | null = null;
+  for (const [i, values] of masses.entries()) {
+    const spectrum = forwardReal(values);
+    const errors = raise(spectrum, steps[i]!, off);
+    if (product === null || relative === null) {
+      product = spectrum;
+      relative = errors;
+    } else {
+      multiply(product, spectrum);
+      for (let p = 0; p < errors.length; p++) relative[p]! += errors[p]!;
+    }
+  }
+  assert(product !== null && relative !== null, 'a composition of nothing');
+  const { re, im } = product;
+  let moduli = Math.abs(re[0]!) + Math.abs(im[0]!);
+  // Frequencies that were left out, and the two of slot 0.
+  let errors = Math.exp(NEGLIGIBLE) * n + 2 * total * off;
+  for (let p = 1; p < relative.length; p++) {
+    if (re[p] === 0 && im[p] === 0) continue;
+    // Every slot but the first stands for two frequencies.
+    const modulus = 2 * Math.sqrt(re[p]! * re[p]! + im[p]! * im[p]!);
+    moduli += modulus;
+    errors += modulus * relative[p]!;
+  }
+  return { masses: inverseReal(product), error: (2 * errors + off * moduli) / n };
+}
+
+/** Raises every frequency to a power, in place; returns the error of each, relative to its modulus. */
+function raise({ re, im }: Spectrum, power: number, off: number): Float64Array {
+  const relative = new Float64Array(re.length);
+  re[0] = re[0]! ** power;
+  im[0] = im[0]! ** power;
+  for (let p = 1; p < re.length; p++) {
+    const modulus = Math.sqrt(re[p]! * re[p]! + im[p]! * im[p]!);
+    const at = Math.max(modulus, FAINT);
+    const log = power * Math.log(at);
+    if (log < NEGLIGIBLE) {
+      re[p] = 0;
+      im[p] = 0;
+      continue;
+    }
+    relative[p] = power * (off / at + 8 * Number.EPSILON) + (modulus < FAINT ? 2 : 0);
+    if (power === 1) continue;
+    const angle = power * Math.atan2(im[p]!, re[p]!);
+    const raised = Math.exp(log);
+    re[p] = raised * Math.cos(angle);
+    im[p] = raised * Math.sin(angle);
+  }
+  return relative;
+}
+
+function multiply(product: Spectrum, { re, im }: Spectrum): void {
+  product.re[0]! *= re[0]!;
+  product.im[0]! *= im[0]!;
+  for (let p = 1; p < re.length; p++) {
+    const r = product.re[p]! * re[p]! - product.im[p]! * im[p]!;
+    product.im[p] = product.re[p]! * im[p]! + product.im[p]! * re[p]!;
+    product.re[p] = r;
+  }
 }
