@@ -2,7 +2,7 @@
  * Records one life of a platform for `test/golden/events.test.ts`: every event that it writes while a small table of invented
  * sensors is ingested, learned, federated, audited and forgotten, with the failures that can be had in seconds.
  *
- *     node test/tools/record-events.ts test/golden/events/v0.1.0.json
+ *     node test/tools/record-events.ts test/golden/events/v0.2.0.json
  *
  * A later release adds a recording and changes none.
  */
@@ -52,13 +52,34 @@ assert(file, 'usage: node test/tools/record-events.ts FILE');
 const parent = resourceName('tenant', TENANT);
 const dataset = resourceName('dataset', TENANT, 'sensors');
 const people = [...new Set(READINGS.map(({ subjectId }) => subjectId))];
+type DpSgd = Omit<
+  learning.DpSgdSpec,
+  'unit' | 'architecture' | 'features' | 'noiseMode' | 'cap' | 'relation' | 'clipping'
+>;
 const DEADLINES = { containMs: 3_000, confirmMs: 3_000, eraseMs: 6_000, auditMs: 6_000 };
 
 /** The erasure service with less patience, for requests that cannot end well. */
 const hasty: CreateService = (deps, { config }) =>
   createErasure(deps, { keyDir: join(config.dataDirectory, 'erasure'), ...DEADLINES });
 
-async function learn({ client, auditor }: Running): Promise<string> {
+/** A private run that is cancelled while it trains, settles, goes on and is cancelled again. */
+async function stopAndResume(client: Running['client'], root: string, dpSgd: DpSgd): Promise<void> {
+  const name = resourceName('trainingRun', TENANT, 'stopped');
+  const method = { $case: 'dpSgd' as const, value: dpSgd };
+  await client.learning.createTrainingRun({
+    parent,
+    runId: 'stopped',
+    requestId: 'stop',
+    spec: { root, method },
+  });
+  await client.learning.cancelTrainingRun({ name });
+  assert.equal((await endedRun(client, 'stopped')).state, learning.TrainingRun_State.STATE_CANCELLED);
+  await client.learning.resumeTrainingRun({ name });
+  await client.learning.cancelTrainingRun({ name });
+  assert.equal((await endedRun(client, 'stopped')).state, learning.TrainingRun_State.STATE_CANCELLED);
+}
+
+async function learn({ client, auditor, operator }: Running): Promise<string> {
   await client.vault.createDataset({ parent, datasetId: 'sensors', spec: SPEC_BYTES, requestId: 'create' });
   await ingest(client, dataset, READINGS.slice(0, 280).map(sent));
   const auditName = resourceName('audit', TENANT, 'canaries');
@@ -89,7 +110,10 @@ async function learn({ client, auditor }: Running): Promise<string> {
     momentum: 0.9,
     rowsPerSubjectMax: 4,
   };
+  await operator.learning.setPrivacyBudget({ dataset, epsilon: 30, delta: 1e-3 });
   await trained(client, 'private', { root, method: { $case: 'dpSgd', value: dpSgd } });
+  await client.learning.promoteModel({ name: resourceName('model', TENANT, 'private') });
+  await stopAndResume(client, root, { ...dpSgd, steps: 20_000 });
   const shardedEnsemble = {
     shardCount: 3,
     sliceCount: 2,

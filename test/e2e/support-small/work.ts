@@ -33,6 +33,7 @@ export async function endedRun(client: Lethe, runId: string, tenant = TENANT): P
   for await (const run of client.learning.watchTrainingRun({ name })) {
     if (
       run.state === learning.TrainingRun_State.STATE_FAILED ||
+      run.state === learning.TrainingRun_State.STATE_CANCELLED ||
       run.state === learning.TrainingRun_State.STATE_SUCCEEDED
     )
       return run;
