@@ -129,10 +129,11 @@ const reshape: Import = (node) => {
   const zeros = node.int('allowzero', 0) === 1;
   const sizes = target.map((size, axis) => (size === 0 && !zeros ? (x.shape[axis] ?? 0) : size));
   const known = elements(sizes.filter((size) => size !== -1));
-  return ops.reshape(
-    x,
-    sizes.map((size) => (size === -1 ? elements(x.shape) / known : size)),
-  );
+  const whole = sizes.map((size) => (size === -1 ? elements(x.shape) / known : size));
+  if (whole.some((size) => !Number.isSafeInteger(size) || size < 0)) {
+    node.refuse(`it cannot make ${shapeText(target)} of ${shapeText(x.shape)}`);
+  }
+  return ops.reshape(x, whole);
 };
 
 const reduce =
@@ -495,11 +496,10 @@ export const OPERATORS: Readonly<Record<string, Import>> = {
   GatherElements: gatherElements,
   ScatterElements: scatterElements,
   ScatterND: scatterRows,
-  Concat: (node) =>
-    concat(
-      node.inputs.map((_, at) => node.input(at)),
-      node.int('axis', 0),
-    ),
+  Concat: (node) => {
+    const [first, ...others] = node.inputs.map((_, at) => node.input(at));
+    return concat([first ?? node.input(0), ...others], node.int('axis', 0));
+  },
   Slice: sliced,
   Split: split,
   Pad: padded,
