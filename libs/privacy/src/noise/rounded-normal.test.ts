@@ -81,9 +81,7 @@ test('law: every cell is drawn in proportion to the mean of the density over it,
       for (let layer = 0; layer < LAYERS; layer++) {
         if (k < inner[layer]!) total += area / BigInt(width[layer]!);
         else if (k < width[layer]!) {
-          const x = (k + 0.5) / s;
-          const mean = Math.exp((-x * x) / 2) * (1 + (x * x - 1) / (24 * s * s));
-          const accepted = fixed(Math.max(0, mean)) - fixed(bottom[layer]!);
+          const accepted = fixed(cellMean(k, s)) - fixed(bottom[layer]!);
           const share = accepted < 0n ? 0n : (accepted << BITS) / fixed(height[layer]!);
           total += ((area / BigInt(width[layer]!)) * share) >> BITS;
         }

@@ -60,7 +60,7 @@ export interface ZigguratTables {
 }
 
 /** Mean over cell k of exp(-x^2/2), x = t/s: midpoint and its h^2/24 correction; the next term is below 2^-78 for s >= 2^18. */
-function cellMean(k: number, s: number): number {
+export function cellMean(k: number, s: number): number {
   const x = (k + 0.5) / s;
   return Math.exp((-x * x) / 2) * (1 + (x * x - 1) / (24 * s * s));
 }
