@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { sha256 } from '@lethe/std';
 import { Keystream } from './keystream.ts';
 import {
+  cellMean,
   LAYERS,
   RoundedNormal,
   samplerCharge,
