@@ -8,6 +8,7 @@ import { addErase, addErasure } from './commands/erasure.ts';
 import { addEvents } from './commands/events.ts';
 import { addHash } from './commands/hash.ts';
 import { addModel } from './commands/model.ts';
+import { addPrivacy } from './commands/privacy.ts';
 import { addStatus } from './commands/status.ts';
 import { addTrain } from './commands/train.ts';
 import { addUp } from './commands/up.ts';
@@ -77,6 +78,7 @@ export function buildProgram(cli: Cli): Command {
   addCertificate(program, cli);
   addEvents(program, cli);
   addModel(program, cli);
+  addPrivacy(program, cli);
   addData(program, cli);
   return program;
 }
