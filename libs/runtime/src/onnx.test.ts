@@ -189,7 +189,14 @@ test('a convolutional encoder of others is run frozen under a head that is train
   );
   g.output('logits', outputs.logits!);
   const labels = g.constant('int64', [2], BigInt64Array.of(0n, 2n));
-  gradients(reduceSum(softmaxCrossEntropy(outputs.logits!, labels)), parameters).forEach((value, i) => {
+  const losses = softmaxCrossEntropy(outputs.logits!, labels);
+  const rules = explainPerExample(losses, parameters, { subjects: 2 });
+  assert.equal(
+    rules.length,
+    2,
+    'a frozen convolution keeps examples apart, so the head can be trained privately',
+  );
+  gradients(reduceSum(losses), parameters).forEach((value, i) => {
     g.output(`d${i}`, value);
   });
   const found = await run(g, {
@@ -347,6 +354,24 @@ test('activations are written as standard operators', async () => {
   for (const name of Object.keys(outputs)) {
     near(float32([3, 5], found[name]!.data as Float32Array), ours[name], 1e-6);
   }
+});
+
+test('private training over an imported operator that may mix examples is refused with the way out', () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [4, 3]);
+  const sums = g.operator({
+    op: 'opaque',
+    type: 'CumSum',
+    inputs: [x, g.constant('int64', [], BigInt64Array.of(0n))],
+    shape: [4, 3],
+  });
+  const losses = reduceSum(dense(sums, g.parameter('w', [3, 2])), [1]);
+  assert.throws(
+    () => explainPerExample(losses, [g.parameter('other', [1])], { subjects: 4 }),
+    (error) =>
+      isError(error, GRAPH.NO_PER_EXAMPLE_RULE) &&
+      /imported CumSum.*feed its result as examples/.test(String(error)),
+  );
 });
 
 test('products of several examples are written with standard operators only', async () => {
