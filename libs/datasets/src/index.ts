@@ -18,4 +18,5 @@ export {
 export * from './record.ts';
 export * from './sotu.ts';
 export * from './spec.ts';
+export * from './token-windows.ts';
 export * from './vector.ts';
