@@ -172,6 +172,13 @@ test('models declare the parameters that they list', () => {
   assert.equal(size(model.parameters), 2 * 2 * 4 * (128 + 128));
 });
 
+test('a model may stand inside of a scope', () => {
+  const g = new GraphBuilder();
+  const ids = g.examples('ids', [64], 'int64');
+  const { parameters } = g.scope('student', () => graph.transformer(ids, graph.transformerSpec));
+  assert.equal(parameters[0]!.name, 'student.tokens.table');
+});
+
 test('the models have per-example rules: pictures, sequences, tied weights, LoRA', () => {
   const g = new GraphBuilder();
   const pictures = graph.cnn(g.examples('x', [4, 784]), graph.cnnSpec);

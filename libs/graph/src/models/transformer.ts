@@ -105,7 +105,8 @@ export function transformer(ids: Value, spec: TransformerSpec): Transformer {
     );
   }
   const declared = transformerParameters(spec);
-  const values = new Map(declared.map(({ name, shape }) => [name, g.parameter(name, shape)]));
+  const all = declared.map(({ name, shape }) => g.parameter(name, shape));
+  const values = new Map(all.map((value) => [value.name, value]));
   const at = (name: string): Value => values.get(g.scoped(name))!;
   const norm = (x: Value): Value => shift(scale(layerNormalize(x), at('gamma')), at('beta'));
   const linear = (name: (typeof LINEARS)[number], x: Value): Value =>
@@ -144,7 +145,6 @@ export function transformer(ids: Value, spec: TransformerSpec): Transformer {
   const logits = spec.tied
     ? dense(last, at('tokens.table'), undefined, { transposed: true })
     : g.scope('head', () => dense(last, at('w')));
-  const of = (frozen: boolean): Value[] =>
-    declared.filter((each) => each.frozen === frozen).map(({ name }) => values.get(name)!);
+  const of = (frozen: boolean): Value[] => all.filter((_, i) => declared[i]!.frozen === frozen);
   return { logits, parameters: of(false), frozen: of(true) };
 }
