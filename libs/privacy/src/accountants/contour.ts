@@ -135,10 +135,17 @@ function inverted(
       if (there <= Math.log(delta)) return least;
     }
     const found = search(logDelta, Math.log(delta), least, near);
-    if (found !== 'farther') return found;
+    if (found === 'farther') continue;
+    if (found === null || found === 0 || found === least) return found;
+    // The quadrature may have stepped over an oscillation: at the answer, panels of half the width have to say the same.
+    const again = invert(points, found, theta, 2);
+    return typeof again === 'number' && Math.abs(again - Math.log(delta)) <= REPEATED ? found : null;
   }
   return null;
 }
+
+/** Change of log delta that a finer quadrature may make. */
+const REPEATED = 1e-7;
 
 type Inverted = number | null | 'farther';
 
@@ -234,7 +241,7 @@ const GUARD = 1e-14;
 const MASS_MIN = 1e-20;
 
 /** log delta(epsilon); `farther`: the saddle lies beyond the points; null: refused by the guard. */
-function invert(points: readonly Points[], epsilon: number, thetaMax: number): Inverted {
+function invert(points: readonly Points[], epsilon: number, thetaMax: number, fineness = 1): Inverted {
   // The saddle of K(theta) - theta epsilon - log(theta (theta + 1)), which is convex.
   let [low, high] = [1e-6, thetaMax];
   while (high / low > 1 + 1e-3) {
@@ -256,13 +263,13 @@ function invert(points: readonly Points[], epsilon: number, thetaMax: number): I
     return { steps: run.steps, loss: Float64Array.from(losses), mass: Float64Array.from(masses) };
   });
   const drift = mean - epsilon;
-  let width = 2 / Math.sqrt(variance + 1 / theta ** 2 + 1 / (theta + 1) ** 2);
+  let width = 2 / fineness / Math.sqrt(variance + 1 / theta ** 2 + 1 / (theta + 1) ** 2);
   let sum = 0;
   let from = 0;
   const nodes = new Float64Array(48);
   let turns: readonly Turns[] = [];
   for (let panel = 0; ; panel++) {
-    if (panel === PANELS_MAX) return null;
+    if (panel === fineness * PANELS_MAX) return null;
     if (turns.length === 0) turns = kept.map(({ loss }) => turnsOf(loss, width));
     const centre = from + width / 2;
     const logModulus = new Float64Array(24);
@@ -289,7 +296,7 @@ function invert(points: readonly Points[], epsilon: number, thetaMax: number): I
     }
     from += width;
     if (size < GUARD) break;
-    if (size < 1e-3 && panel % 6 === 5) {
+    if (size < 1e-3 && panel % (6 * fineness) === 6 * fineness - 1) {
       width *= 2;
       turns = [];
     }

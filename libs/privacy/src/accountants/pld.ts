@@ -94,6 +94,7 @@ function boundOf(
   const logDelta = Math.log(delta);
   let guess = model.saddlePoint(logDelta);
   let slope = 0;
+  let refined = false;
   let best: PldBound = { epsilon: Infinity, excess: Infinity };
   // A tilt answers best near its centre: coarse grids find the answer, a fine one bounds it. Each of them is a bound.
   for (let tries = 0, coarseness = COARSE; tries < TRIES_MAX; tries++) {
@@ -113,7 +114,12 @@ function boundOf(
     if (epsilon < best.epsilon || (epsilon === Infinity && tries === 0)) best = { epsilon, excess };
     if (epsilon <= floor || epsilon === Infinity) break;
     const settled = Math.abs(epsilon - guess) <= tilt.margin / 2;
-    if (settled && (draft || coarseness === 1)) break;
+    if (settled && draft) break;
+    if (settled && coarseness === 1) {
+      // Once more where the slope turned out steeper than the grid was made for.
+      if (refined || excess <= accuracy(epsilon)) break;
+      refined = true;
+    }
     if (settled) coarseness = 1;
     guess = epsilon;
   }
