@@ -3,6 +3,7 @@ import { evaluate, round6, ruleDigest, THREE_ARM_RULE } from '@lethe/statistics'
 import { canonicalJson, fromBase64, fromHex, LetheError } from '@lethe/std';
 import { type CertificateBody, CLAIM_NAMES, type DatasetEvidence, type NeighbourLeaf } from './body.ts';
 import type { LogStatement } from './log-statement.ts';
+import { refusePlan } from './privacy-plan.ts';
 import { attestationMessage, requestDigest, verifyEd25519 } from './signing.ts';
 
 /**
@@ -119,6 +120,11 @@ export const BODY_CHECKS: readonly BodyCheck[] = [
           ? `${claim.artefact}: the digests of RECORDS are the roots of a data set, and are those of none here`
           : undefined;
       }),
+  },
+  {
+    name: 'privacy-plan',
+    what: 'plan and charges of each private model hash and chain to what the claim names, and its guarantee is theirs',
+    refuse: ({ claims }) => firstOf(claims, refusePlan),
   },
   {
     name: 'overall-claim',

@@ -89,7 +89,7 @@ test('--json is the same in JSON', () => {
   const summary = JSON.parse(out);
   assert.equal(status, 0);
   assert.deepEqual([summary.verified, summary.auditVerdict, summary.notChecked], [true, 'PASS', []]);
-  assert.equal(summary.checks.length, 23);
+  assert.equal(summary.checks.length, 24);
 });
 
 test('it runs as a program of its own, without the platform', () => {

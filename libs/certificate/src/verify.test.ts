@@ -73,7 +73,7 @@ test('the fixture verifies, and says what was checked', () => {
   const result = verifyCertificate(issued.bytes, issued.keyFile);
   assert.ok(result.ok);
   assert.deepEqual(result.notChecked, []);
-  assert.equal(result.checks.length, 23);
+  assert.equal(result.checks.length, 24);
   assert.equal(world.body.audit?.result.verdict, 'PASS');
 });
 
@@ -269,6 +269,12 @@ test('each check of the body refuses its own mutation, signed and logged with th
       'claims',
       (b) => {
         b.claims[0]!.digestBefore = d;
+      },
+    ],
+    [
+      'privacy-plan',
+      (b) => {
+        b.claims[3]!.details = { ...b.claims[3]!.details, planHash: d };
       },
     ],
     [

@@ -103,3 +103,11 @@ test('a whole chain of fewer steps, of another run or of another plan is not thi
   const honest = charges().slice(0, 3);
   assert.throws(() => verifyLedger(plan, RUN, honest, head), refused);
 });
+
+test('the digests of a ledger stay what they are: libs/certificate recomputes them from its own code', () => {
+  const noise = { ...plan.noise, multiplier: 3 };
+  assert.equal(
+    charges(dpPlan({ ...plan, noise })).at(-1)?.digest,
+    '56d3ab5f02c89d5627c578ae0567edd1e940eca4c52ca7a41f8a26acf1a5d751',
+  );
+});
