@@ -155,8 +155,9 @@ test('DP runs are refused for a budget out of reach, a subject with too many row
   await assert.rejects(make('a', { epsilon: 1e-9 }), { code: 'LETHE-4301' });
   await assert.rejects(make('a', { delta: 1 }), { code: 'LETHE-4301' });
   await assert.rejects(make('a', { steps: 20_000_000 }), { code: 'LETHE-3307' });
-  await assert.rejects(make('a', { clipping: 'adaptive' }), { code: 'LETHE-4301' });
-  await assert.rejects(make('a', { cap: 50 }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { clipping: 'per-layer' }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { architecture: 'cnn' }), { code: 'LETHE-4301' });
+  await assert.rejects(make('a', { samplingProbability: 0.5, cap: 50 }), { code: 'LETHE-3307' });
   await assert.rejects(make('a', { features: 'hog' }), { code: 'LETHE-2309' });
   await assert.rejects(make('a', { momentum: 1 }), { code: 'LETHE-4301' });
   await assert.rejects(make('a', { samplingProbability: 2 }), { code: 'LETHE-4301' });
@@ -171,6 +172,33 @@ test('DP runs are refused for a budget out of reach, a subject with too many row
   await call(unsafe, 'createTrainingRun', { parent: `tenants/${TENANT}`, runId: 'seeded', spec: dpSpec() });
   assert.equal((await ended(unsafe, 'seeded')).conditions[0]?.reason, 'LETHE-3303');
   assert.equal((await runEvents(world, EVENT.privacySpent)).length, 0, 'none of these was charged');
+});
+
+test('adaptive clipping under a cap with replace-one, a hidden layer, and automatic clipping, are planned, trained and asked', async () => {
+  const world = await makeWorld(someRecords(200, 0));
+  const service = await startService(world);
+  const value = { ...dpSpec().method.value, samplingProbability: 0.5, steps: 30 };
+  const of = (field: Partial<learning.DpSgdSpec>) =>
+    ({ root: ROOT, method: { $case: 'dpSgd', value: { ...value, ...field } } }) as const;
+  const capped = await train(
+    service,
+    'capped',
+    of({ clipping: 'adaptive', cap: 400, relation: 'replace-one', architecture: 'mlp', hiddenUnits: 8 }),
+  );
+  assert.equal(capped.state, 2, capped.conditions[0]?.message);
+  const plan = parsePlan(capped.plan);
+  assert.deepEqual(
+    [plan.clipping.kind, plan.sampling.kind, plan.relation],
+    ['adaptive', 'truncated-poisson', 'replace-one'],
+  );
+  const { privacy } = await modelNamed(service, 'capped');
+  assert.ok(privacy!.epsilonUpper <= 8 && privacy!.neighboringRelation === 'replace-one');
+  const payloads = world.records.slice(0, 20).map(({ payload }) => payload);
+  const name = `tenants/${TENANT}/models/capped`;
+  const { logits } = await call<learning.PredictResponse>(service, 'predict', { name, payloads });
+  assert.ok(new Float32Array(logits.slice().buffer).every(Number.isFinite));
+  const automatic = await train(service, 'automatic', of({ clipping: 'automatic' }));
+  assert.equal(automatic.state, 2, automatic.conditions[0]?.message);
 });
 
 test('an erasure waits for a training that began before it', async () => {

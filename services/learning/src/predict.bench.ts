@@ -7,7 +7,7 @@ import { buildPredictor } from '@lethe/runtime';
 import { seededRandom } from '@lethe/std';
 import { float32 } from '@lethe/tensor';
 import { MicroBatch } from './micro-batch.ts';
-import { softmaxModel } from './training/dp-trainer.ts';
+import { privateClassifier } from './training/dp-trainer.ts';
 
 const [COLUMNS, CLASSES, ROWS_MAX, QUESTIONS] = [784, 10, 256, 2_000];
 const random = seededRandom('predict.bench');
@@ -17,7 +17,7 @@ const weights = {
   'dense0.w': float32([COLUMNS, CLASSES], values(COLUMNS * CLASSES)),
   'dense0.b': float32([CLASSES], values(CLASSES)),
 };
-const predictor = await buildPredictor({ model: softmaxModel(COLUMNS, CLASSES), rows: ROWS_MAX });
+const predictor = await buildPredictor({ model: privateClassifier({}, COLUMNS, CLASSES), rows: ROWS_MAX });
 let turn: Promise<unknown> = Promise.resolve();
 let runs = 0;
 const inTurn = (matrix: Float32Array): Promise<Float32Array> => {

@@ -9,7 +9,7 @@ import { modelName } from './context.ts';
 import { sisaSpec } from './domain/spec.ts';
 import { EnsembleStore } from './ensemble-store.ts';
 import { MicroBatch } from './micro-batch.ts';
-import { softmaxModel } from './training/dp-trainer.ts';
+import { privateClassifier } from './training/dp-trainer.ts';
 import { classifierSpec } from './training/ensemble.ts';
 import { preparation } from './training/preparation.ts';
 import { datasetSpec } from './training/rows.ts';
@@ -133,7 +133,8 @@ export class ServedModels {
       dataset,
     );
     const { sets } = decodeWeights(await state.get(tenant, version.state));
-    const model = softmaxModel(width, dataset.label.classes.length);
+    const spec = method?.$case === 'dpSgd' ? method.value : {};
+    const model = privateClassifier(spec, width, dataset.label.classes.length);
     return {
       dataset,
       predictor: await buildPredictor({ model, rows: BATCH_ROWS }),

@@ -55,6 +55,11 @@ export function addTrain(program: Command, cli: Cli): void {
     .option('--rows-per-subject-max <n>', 'a subject with more rows is refused', integer(1))
     .option('--unit <unit>', 'what the guarantee hides: subject or record (default subject)')
     .option('--features <name>', 'fixed transform of the rows: none or hog (default none)')
+    .option('--architecture <name>', 'linear or mlp (default linear)')
+    .option('--hidden-units <n>', 'of an mlp', integer(1))
+    .option('--clipping <kind>', 'flat, automatic or adaptive (default flat)')
+    .option('--cap <n>', 'most units in a step; its cost is charged', integer(1))
+    .option('--relation <name>', 'add-or-remove-one or replace-one (default add-or-remove-one)')
     .option('--noise-mode <mode>', 'production, or research, which is not for release (default production)')
     .option('--no-wait', 'return as soon as it is requested')
     .addHelpText(

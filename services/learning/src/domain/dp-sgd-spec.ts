@@ -7,6 +7,7 @@ import {
   dpSgdDefaults,
   dyadicProbability,
   NOISE_GENERATORS,
+  type PlanClipping,
   type PlanSampling,
 } from '@lethe/privacy';
 import { LEARNING } from '../errors.ts';
@@ -17,14 +18,19 @@ export type FilledDpSgdSpec = {
 };
 
 const ROWS_PER_SUBJECT_MAX = 1_024;
+const HIDDEN_UNITS_MAX = 4_096;
+const HIDDEN_UNITS = 64;
+/** Constants of the papers: AUTO-S' stability; the quantile, the step and, in expected units, the noise of the count of adaptive clipping. */
+const STABILITY = 0.01;
+const ADAPTIVE = { quantile: 0.5, learningRate: 0.2, countNoise: 1 / 20 };
 
 /** What this version trains; anything else is refused by name. */
 const KNOWN = {
   unit: ['subject', 'record'],
-  architecture: ['linear'],
+  architecture: ['linear', 'mlp'],
   features: ['none', ...FIXED_FEATURES],
   noiseMode: ['production', 'research'],
-  clipping: ['flat'],
+  clipping: ['flat', 'automatic', 'adaptive'],
 } as const;
 const FIELD_NAMES = {
   unit: 'unit',
@@ -65,6 +71,7 @@ export function filledDpSgdSpec(spec: learning.DpSgdSpec, records: number): Fill
     cap: spec.cap ?? 0,
     relation: spec.relation || 'add-or-remove-one',
     clipping: spec.clipping || 'flat',
+    hiddenUnits: spec.hiddenUnits || HIDDEN_UNITS,
   };
 }
 
@@ -90,7 +97,9 @@ export function checkDpSgdSpec(spec: learning.DpSgdSpec): void {
       field
     ], `${known.join(' or ')}: this version trains nothing else`);
   }
-  require(!spec.cap, 'cap', 'absent: this version draws without a cap');
+  require(Number.isInteger(spec.hiddenUnits ?? 0) &&
+    (spec.hiddenUnits ?? 0) <=
+      HIDDEN_UNITS_MAX, 'hidden_units', `an integer from 1 to ${HIDDEN_UNITS_MAX}, or 0 for the default`);
 }
 
 /**
@@ -102,12 +111,20 @@ export function expectedUnits(spec: FilledDpSgdSpec, publicRecords: number): num
   return Math.max(1, (spec.samplingProbability * publicRecords) / perUnit);
 }
 
+function planClipping({ clipping: kind, l2ClipNorm }: FilledDpSgdSpec, units: number): PlanClipping {
+  if (kind === 'automatic') return { kind, l2ClipNorm, stability: STABILITY };
+  if (kind !== 'adaptive') return { kind: 'flat', l2ClipNorm };
+  const { quantile, learningRate, countNoise } = ADAPTIVE;
+  return { kind, l2ClipNorm, quantile, learningRate, countNoise: Math.max(1, countNoise * units) };
+}
+
 /** The plan but for its noise multiplier, which calibration finds. @param publicRecords under the root, without canaries */
 export function planFields(
   spec: FilledDpSgdSpec,
   publicRecords: number,
 ): Omit<DpPlanFields, 'noise'> & { readonly noise: Omit<DpPlanFields['noise'], 'multiplier'> } {
   const probability = dyadicProbability(spec.samplingProbability);
+  const units = expectedUnits(spec, publicRecords);
   const sampling: PlanSampling =
     spec.cap > 0
       ? { kind: 'truncated-poisson', probability, cap: spec.cap, population: publicRecords }
@@ -117,8 +134,8 @@ export function planFields(
     relation: spec.relation as DpPlanFields['relation'],
     sampling,
     steps: spec.steps,
-    expectedUnits: expectedUnits(spec, publicRecords),
-    clipping: { kind: 'flat', l2ClipNorm: spec.l2ClipNorm },
+    expectedUnits: units,
+    clipping: planClipping(spec, units),
     noise: {
       generator: NOISE_GENERATORS[0],
       mode: spec.noiseMode as DpPlanFields['noise']['mode'],

@@ -1,8 +1,10 @@
 /**
- * Softmax regression by a plan. Rows are prepared each by itself (`preparation.ts`), and training starts from zero weights: neither looks at another
- * person. Everything after the noise (velocity, model, predictions) is post-processing.
+ * A classifier by a plan. Rows are prepared each by itself (`preparation.ts`), and training starts from zeros or random weights: neither looks at anybody
+ * else. Everything after the noise (velocity, model, predictions) is post-processing.
  */
-import { momentum, sgd } from '@lethe/optim';
+import type { learning } from '@lethe/contracts';
+import type { MlpSpec } from '@lethe/graph';
+import { initialWeights, momentum, sgd } from '@lethe/optim';
 import {
   createDpTrainer,
   type DpPlan,
@@ -12,6 +14,7 @@ import {
   type UnitRows,
 } from '@lethe/privacy';
 import { onnxEngine } from '@lethe/runtime';
+import type { RandomSource } from '@lethe/std';
 import { float32, type Tensor, zeros } from '@lethe/tensor';
 
 export type Weights = Readonly<Record<string, Tensor<'float32'>>>;
@@ -31,8 +34,7 @@ export interface DpTraining {
   readonly randomness: PrivacyRandomness;
   readonly units: readonly UnitRows[];
   readonly rowsPerUnit: number;
-  readonly features: number;
-  readonly classes: number;
+  readonly model: MlpSpec;
   readonly learningRate: number;
   readonly momentum: number;
   /** Where to go on; from zero weights without it. */
@@ -43,13 +45,22 @@ export interface DpTraining {
 const VALUES_PER_RUN = 8 * 1024 * 1024;
 const UNITS_PER_RUN_MAX = 1_024;
 
-export const softmaxModel = (features: number, classes: number) =>
-  ({ widths: [features, classes], activation: 'relu' }) as const;
+/** What is trained and asked. @param spec of the run; of release 0.1 it names no architecture */
+export function privateClassifier(
+  { architecture, hiddenUnits }: Pick<learning.DpSgdSpec, 'architecture' | 'hiddenUnits'>,
+  features: number,
+  classes: number,
+): MlpSpec {
+  const hidden = architecture === 'mlp' ? [hiddenUnits ?? 0] : [];
+  return { widths: [features, ...hidden, classes], activation: 'relu' };
+}
 
-const zeroWeights = (features: number, classes: number): Weights => ({
-  'dense0.w': zeros('float32', [features, classes]),
-  'dense0.b': zeros('float32', [classes]),
-});
+/** Zeros where they can be trained from, else random weights: both know nothing of anybody. */
+function startWeights(model: MlpSpec, random: RandomSource): Weights {
+  if (model.widths.length > 2) return initialWeights(model, random);
+  const [features, classes] = [model.widths[0]!, model.widths[1]!];
+  return { 'dense0.w': zeros('float32', [features, classes]), 'dense0.b': zeros('float32', [classes]) };
+}
 
 export interface RunningDp {
   /**
@@ -66,15 +77,16 @@ export interface RunningDp {
 
 /** @throws LETHE-33xx the plan cannot be run on these units */
 export async function dpTrainer(training: DpTraining): Promise<RunningDp> {
-  const { plan, units, rowsPerUnit, features, classes, randomness, from } = training;
+  const { plan, units, rowsPerUnit, model, randomness, from } = training;
+  const features = model.widths[0]!;
   const perUnit = rowsPerUnit * features;
   const trainer = await createDpTrainer({
     plan,
-    model: mlpModel(softmaxModel(features, classes), rowsPerUnit),
+    model: mlpModel(model, rowsPerUnit),
     units: rowUnits(units, rowsPerUnit, features),
     optimizer: training.momentum === 0 ? sgd() : momentum({ decay: training.momentum }),
     learningRate: training.learningRate,
-    initial: zeroWeights(features, classes),
+    initial: startWeights(model, randomness.source),
     randomness,
     engine: onnxEngine(),
     execution: {

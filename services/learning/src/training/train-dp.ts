@@ -26,7 +26,7 @@ import { attemptOf, isRunning, lastWeights, type Run, stepsCharged } from '../do
 import { LEARNING } from '../errors.ts';
 import type { StopSignal } from '../stop-signal.ts';
 import { accounting } from './accounting.ts';
-import { type DpState, dpTrainer, type Weights, weightsOf } from './dp-trainer.ts';
+import { type DpState, dpTrainer, privateClassifier, type Weights, weightsOf } from './dp-trainer.ts';
 import { planned } from './planning.ts';
 import { preparation } from './preparation.ts';
 import { datasetSpec, type People, readPeople } from './rows.ts';
@@ -70,7 +70,6 @@ export async function trainDp(
     attempt: attemptOf(run),
   });
   const { width, prepare } = preparation(plan.features?.name ?? 'none', dataset);
-  const classes = dataset.label.classes.length;
   let ledger = verifyLedger(plan, name, run.charged.map(chargeOf));
   const prices = await pricesOf(plan, ledger.stepsCharged);
   const from = await lastReached(context, tenant, run);
@@ -79,8 +78,7 @@ export async function trainDp(
     randomness,
     units: unitRowsOf(people, plan.unit, vectorWidth(dataset), prepare),
     rowsPerUnit: plan.unit === 'record' ? 1 : spec.rowsPerSubjectMax,
-    features: width,
-    classes,
+    model: privateClassifier(spec, width, dataset.label.classes.length),
     learningRate: spec.learningRate,
     momentum: spec.momentum,
     ...(from ? { from } : {}),

@@ -95,11 +95,11 @@ export interface DpSgdSpec {
   unit?:
     | string
     | undefined;
-  /** linear (default). */
+  /** linear (default), or mlp: one hidden layer. Fixed features and a linear model are hard to beat under a small epsilon. */
   architecture?:
     | string
     | undefined;
-  /** Fixed transform of the rows before the model, without parameters and blind to other rows: none (default). */
+  /** Fixed transform of the rows before the model, without parameters and blind to other rows: none (default), or hog for pictures. */
   features?:
     | string
     | undefined;
@@ -115,8 +115,12 @@ export interface DpSgdSpec {
   relation?:
     | string
     | undefined;
-  /** flat (default). */
-  clipping?: string | undefined;
+  /** flat (default); automatic: scaled by the bound over (norm + 0.01); adaptive: the bound follows the median of the norms, whose noisy count is charged. */
+  clipping?:
+    | string
+    | undefined;
+  /** Of an mlp; default 64. */
+  hiddenUnits?: number | undefined;
 }
 
 /** SISA: sharded, isolated, sliced, aggregated (Bourtoule et al., S&P 2021). */
@@ -619,6 +623,7 @@ function createBaseDpSgdSpec(): DpSgdSpec {
     cap: undefined,
     relation: undefined,
     clipping: undefined,
+    hiddenUnits: undefined,
   };
 }
 
@@ -668,6 +673,9 @@ export const DpSgdSpec: MessageFns<DpSgdSpec> = {
     }
     if (message.clipping !== undefined) {
       writer.uint32(122).string(message.clipping);
+    }
+    if (message.hiddenUnits !== undefined) {
+      writer.uint32(128).uint32(message.hiddenUnits);
     }
     return writer;
   },
@@ -805,6 +813,14 @@ export const DpSgdSpec: MessageFns<DpSgdSpec> = {
             message.clipping = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.hiddenUnits = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -837,6 +853,7 @@ export const DpSgdSpec: MessageFns<DpSgdSpec> = {
     message.cap = object.cap ?? undefined;
     message.relation = object.relation ?? undefined;
     message.clipping = object.clipping ?? undefined;
+    message.hiddenUnits = object.hiddenUnits ?? undefined;
     return message;
   },
 };
