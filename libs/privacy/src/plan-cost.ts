@@ -118,9 +118,11 @@ function merged(parts: readonly PlanPart[]): SampledGaussianRun[] {
 const noiseValuesMax = ({ plan, steps }: PlanPart): number =>
   steps * (1 + 2 ** 34 / plan.noise.multiplier ** 2);
 
-/** Width of the last bracket, relative, where quoting asks for more noise than the calibration. */
-const PRECISION = 1e-4;
-const RAISE = 1.02;
+/** Added to the calibrated noise, relative, where the sampler's charge alone has passed the target. */
+const FINE = 1e-4;
+/** Where quoting asks for more noise than the calibration: first step and width of the last bracket, relative. */
+const RAISE = 1.05;
+const PRECISION = 1e-3;
 const NOISE_MULTIPLIER_MAX = 1e4;
 
 /**
@@ -155,7 +157,8 @@ export function calibratedPlan(
         `no noise multiplier up to ${NOISE_MULTIPLIER_MAX} reaches epsilon ${epsilonTarget}`,
       );
     }
-    best = at(roundUp(below * (best.cost.epsilonUpper < epsilonTarget * RAISE ? 1 + PRECISION : RAISE)));
+    const isClose = best.cost.epsilonUpper <= epsilonTarget * (1 + FINE);
+    best = at(roundUp(below * (isClose ? 1 + FINE : RAISE)));
   }
   while (best.plan.noise.multiplier / below > 1 + PRECISION) {
     const middle = at(roundUp((below + best.plan.noise.multiplier) / 2));
