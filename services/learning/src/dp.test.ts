@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
+import { type DatasetSpec, encodePayload, fixedFeatures } from '@lethe/datasets';
 import { AggregateStore, newEvent } from '@lethe/events';
 import { openLedger, parsePlan, reserveSteps, verifyLedger } from '@lethe/privacy';
-import { seededRandom, sleep, utf8 } from '@lethe/std';
+import { hex, seededRandom, sleep, utf8 } from '@lethe/std';
 import { onTrainingRequested } from './consumers/training-requested.ts';
 import { LearningContext } from './context.ts';
 import { trainingRun } from './domain/training-run.ts';
@@ -11,6 +12,7 @@ import {
   call,
   dpSpec,
   ended,
+  type FakeRecord,
   makeWorld,
   modelNamed,
   ROOT,
@@ -199,6 +201,49 @@ test('adaptive clipping under a cap with replace-one, a hidden layer, and automa
   assert.ok(new Float32Array(logits.slice().buffer).every(Number.isFinite));
   const automatic = await train(service, 'automatic', of({ clipping: 'automatic' }));
   assert.equal(automatic.state, 2, automatic.conditions[0]?.message);
+});
+
+test('pictures are trained and asked through fixed features, which the plan names', async () => {
+  const side = 12;
+  const stripes: DatasetSpec = {
+    format: 'lethe-dataset-v1',
+    name: 'clusters',
+    provenance: 'stripes, made for tests',
+    subjectField: 'subject',
+    fields: [{ kind: 'numeric-vector', name: 'x', element: 'float32', shape: [side, side], min: 0, max: 1 }],
+    label: { name: 'direction', classes: ['across', 'along'] },
+  };
+  const random = seededRandom('stripes');
+  const records = Array.from({ length: 160 }, (_, i): FakeRecord => {
+    const label = i % 2;
+    const x = Float32Array.from({ length: side * side }, (_, at) => {
+      const line = label === 0 ? Math.floor(at / side) : at % side;
+      return Math.min(1, (line % 4 < 2 ? 0.7 : 0) + 0.3 * random.uniform());
+    });
+    const payload = encodePayload(stripes, { values: [x], label });
+    return { position: BigInt(i + 1), subjectAlias: `person-${i}`, recordId: `record-${i}`, payload };
+  });
+  const world = await makeWorld(records, stripes);
+  const service = await startService(world);
+  const value = {
+    ...dpSpec().method.value,
+    samplingProbability: 0.5,
+    steps: 20,
+    rowsPerSubjectMax: 1,
+    learningRate: 8,
+  };
+  const run = await train(service, 'd', {
+    root: ROOT,
+    method: { $case: 'dpSgd', value: { ...value, features: 'hog' } },
+  });
+  assert.equal(run.state, 2, run.conditions[0]?.message);
+  const { name, digest } = fixedFeatures('hog', stripes);
+  assert.deepEqual(parsePlan(run.plan).features, { name, digest: hex(digest) });
+  const payloads = records.map(({ payload }) => payload);
+  const { logits } = await call<learning.PredictResponse>(service, 'predict', { name: MODEL, payloads });
+  const values = new Float32Array(logits.slice().buffer);
+  const right = payloads.filter((_, row) => Number(values[2 * row + 1]! > values[2 * row]!) === row % 2);
+  assert.ok(right.length > 0.9 * payloads.length, `${right.length} of ${payloads.length}`);
 });
 
 test('an erasure waits for a training that began before it', async () => {
