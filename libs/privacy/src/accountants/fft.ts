@@ -89,6 +89,33 @@ export function forwardReal(values: Float64Array): Spectrum {
   return { re, im };
 }
 
+/**
+ * Adds the transform of the few values around index 0, as the sum that it is: `above[j]` at index j, `below[j]` at n - j (`below[0]` is not used).
+ * Error: 4 (j + 1) units of each value, j - 1 products and a few roundings.
+ */
+export function addCore({ re, im }: Spectrum, above: Float64Array, below: Float64Array): void {
+  for (let j = 0; j < above.length; j++) {
+    const both = j === 0 ? above[0]! : above[j]! + below[j]!;
+    re[0]! += both;
+    im[0]! += j % 2 === 0 ? both : -both;
+  }
+  for (let p = 1; p < re.length; p++) {
+    const c = cosines[p]!;
+    const s = sines[p]!;
+    let [r, i] = [1, 0];
+    let [sumRe, sumIm] = [above[0]!, 0];
+    for (let j = 1; j < above.length; j++) {
+      const next = r * c - i * s;
+      i = r * s + i * c;
+      r = next;
+      sumRe += (above[j]! + below[j]!) * r;
+      sumIm += (above[j]! - below[j]!) * i;
+    }
+    re[p]! += sumRe;
+    im[p]! += sumIm;
+  }
+}
+
 /** The real array of a spectrum, scaled by 1/n. Overwrites the spectrum. */
 export function inverseReal({ re, im }: Spectrum): Float64Array {
   const half = re.length;

@@ -14,7 +14,7 @@
  */
 import { assert } from '@lethe/std';
 import { accuracy, CumulantModel, type Tilt } from './cumulants.ts';
-import { forwardReal, inverseReal, type Spectrum, transformError } from './fft.ts';
+import { addCore, forwardReal, inverseReal, type Spectrum, transformError } from './fft.ts';
 import { type Direction, type LossGrid, lossGrids, type Support, supports } from './loss-grid.ts';
 import {
   type BranchedRun,
@@ -185,7 +185,7 @@ function composedEpsilon(
   const spare = delta * (1 - 2 * steps * MASS_ERROR) - wrapped - lost;
   if (!(spare > 0)) return { epsilon: Infinity, slope: Number.NaN, roundOff: 0 };
   const scaledSpare = spare * Math.exp(-logScale);
-  const offset = parts.reduce((sum, part, i) => sum + part.steps * grids[i]!.first, 0);
+  const offset = parts.reduce((sum, part, i) => sum + part.steps * weights[i]!.first, 0);
   // Masses so far above the guess that untilting leaves nothing of them: all together at most this.
   const topSlot = Math.min(n - 1, Math.ceil((guess + FAR / theta) / width) - bottom);
   let s1 = topSlot < n - 1 ? Math.exp(-FAR) * (1 + n * error) : 0;
@@ -244,12 +244,23 @@ function tiltedSum(
   return sum;
 }
 
-/** Tilted masses, folded into a period of n and scaled to a sum of 1, and the log of their sum. */
-function tilted(grid: LossGrid, theta: number, shift: number, n: number) {
+interface Tilted {
+  /** Masses in a period of n, summing to 1, turned so that the heaviest is the first. */
+  readonly masses: Float64Array;
+  /** Index of the loss of the first slot. */
+  readonly first: number;
+  /** log of the sum before it was scaled. */
+  readonly log: number;
+}
+
+function tilted(grid: LossGrid, theta: number, shift: number, n: number): Tilted {
+  const folded = new Float64Array(n);
+  const sum = tiltedSum(grid, theta, shift, folded);
+  let heaviest = 0;
+  for (let k = 1; k < n; k++) if (folded[k]! > folded[heaviest]!) heaviest = k;
   const masses = new Float64Array(n);
-  const sum = tiltedSum(grid, theta, shift, masses);
-  for (let k = 0; k < n; k++) masses[k]! /= sum;
-  return { masses, log: shift + Math.log(sum) };
+  for (let k = 0; k < n; k++) masses[k] = folded[(k + heaviest) & (n - 1)]! / sum;
+  return { masses, first: grid.first + heaviest, log: shift + Math.log(sum) };
 }
 
 const logMoment = (grid: LossGrid, theta: number, shift: number): number =>
@@ -260,10 +271,17 @@ const FAINT = 1e-7;
 /** log of the modulus below which a frequency is left out. */
 const NEGLIGIBLE = -60;
 
+const UNIT = Number.EPSILON / 2;
+/** Slots on either side of the heaviest, and that one, whose transform is summed term by term. */
+const CORE = 8;
+
 /**
  * The convolution of all masses, each taken `steps` times, modulo n, and a bound on the error of every value of it.
- * Each frequency of a transform is off by e <= transformError(n) (the masses sum to 1), a product of powers to first order by the product times sum steps e / modulus;
- * the factor 2 has room for the higher orders. The inverse adds transformError(n) times the mean modulus.
+ *
+ * Each frequency of a transform is off by some e, a product of powers to first order by the product times sum steps e / modulus; the factor 2 at the end has room for the
+ * higher orders. The transform of all but the slots around the heaviest is off by transformError(n) times their mass; those few, which hold nearly everything
+ * where large losses are rare, are added term by term. For the same reason the constant that the heaviest slots alone give is taken out before the
+ * transform back, whose error is transformError(n) times the mean modulus of what goes in.
  */
 function convolved(
   masses: readonly Float64Array[],
@@ -271,34 +289,57 @@ function convolved(
   n: number,
 ): { readonly masses: Float64Array; readonly error: number } {
   if (masses.length === 1 && steps[0] === 1) return { masses: masses[0]!, error: 0 };
-  const off = transformError(n);
-  const total = steps.reduce((sum, step) => sum + step, 0);
   let product: Spectrum | null = null;
   let relative: Float64Array | null = null;
+  let constant = 1;
+  let errors = Math.exp(NEGLIGIBLE) * n;
   for (const [i, values] of masses.entries()) {
-    const spectrum = forwardReal(values);
-    const errors = raise(spectrum, steps[i]!, off);
+    constant *= values[0]! ** steps[i]!;
+    const rest = values.slice();
+    const above = new Float64Array(CORE);
+    const below = new Float64Array(CORE);
+    let held = 0;
+    let off = 0;
+    for (let j = 0; j < CORE; j++) {
+      for (const [side, slot] of [
+        [above, j],
+        [below, (n - j) & (n - 1)],
+      ] as const) {
+        side[j] = rest[slot]!;
+        rest[slot] = 0;
+        held += side[j]!;
+        off += 4 * (j + 1) * UNIT * side[j]!;
+      }
+    }
+    const spectrum = forwardReal(rest);
+    addCore(spectrum, above, below);
+    off += transformError(n) * Math.max(0, 1 - held);
+    // The two frequencies of slot 0.
+    errors += 2 * steps[i]! * off;
+    const own = raise(spectrum, steps[i]!, off);
     if (product === null || relative === null) {
       product = spectrum;
-      relative = errors;
+      relative = own;
     } else {
       multiply(product, spectrum);
-      for (let p = 0; p < errors.length; p++) relative[p]! += errors[p]!;
+      for (let p = 0; p < own.length; p++) relative[p]! += own[p]! + 4 * UNIT;
     }
   }
   assert(product !== null && relative !== null, 'a composition of nothing');
   const { re, im } = product;
+  re[0]! -= constant;
+  im[0]! -= constant;
   let moduli = Math.abs(re[0]!) + Math.abs(im[0]!);
-  // Frequencies that were left out, and the two of slot 0.
-  let errors = Math.exp(NEGLIGIBLE) * n + 2 * total * off;
   for (let p = 1; p < relative.length; p++) {
-    if (re[p] === 0 && im[p] === 0) continue;
     // Every slot but the first stands for two frequencies.
     const modulus = 2 * Math.sqrt(re[p]! * re[p]! + im[p]! * im[p]!);
-    moduli += modulus;
-    errors += modulus * relative[p]!;
+    errors += modulus * (relative[p]! + UNIT);
+    re[p]! -= constant;
+    moduli += 2 * Math.sqrt(re[p]! * re[p]! + im[p]! * im[p]!);
   }
-  return { masses: inverseReal(product), error: (2 * errors + off * moduli) / n };
+  const composed = inverseReal(product);
+  composed[0]! += constant;
+  return { masses: composed, error: (2 * errors + transformError(n) * moduli) / n };
 }
 
 /** Raises every frequency to a power, in place; returns the error of each, relative to its modulus. */
@@ -315,12 +356,17 @@ function raise({ re, im }: Spectrum, power: number, off: number): Float64Array {
       im[p] = 0;
       continue;
     }
-    relative[p] = power * (off / at + 8 * Number.EPSILON) + (modulus < FAINT ? 2 : 0);
-    if (power === 1) continue;
-    const angle = power * Math.atan2(im[p]!, re[p]!);
+    if (power === 1) {
+      relative[p] = off / at + (modulus < FAINT ? 2 : 0);
+      continue;
+    }
+    const angle = Math.atan2(im[p]!, re[p]!);
+    // Modulus and its logarithm 4 units, the angle 1 of itself and 1 in the product, all times the power; then the functions of up to 60 and of any angle.
+    relative[p] =
+      power * (off / at + UNIT * (4 + 3 * Math.abs(angle))) + 80 * UNIT + (modulus < FAINT ? 2 : 0);
     const raised = Math.exp(log);
-    re[p] = raised * Math.cos(angle);
-    im[p] = raised * Math.sin(angle);
+    re[p] = raised * Math.cos(power * angle);
+    im[p] = raised * Math.sin(power * angle);
   }
   return relative;
 }
