@@ -36,6 +36,8 @@ import { unitRowsOf } from './units.ts';
 
 /** A crash loses at most a quarter of the run. */
 const BLOCKS = 4;
+/** Different values of progress that a run shows. */
+const PROGRESS_SHOWN = 20;
 
 /** The run was cancelled; what it has reached is stored, unless that is nothing. */
 export interface Stopped {
@@ -86,8 +88,12 @@ export async function trainDp(
   let reached = trainer.state();
   try {
     let done = ledger.stepsCharged;
+    // How long a single step takes tells how many units it drew, so a watcher sees many steps at a time.
+    const shown = Math.ceil(plan.steps / PROGRESS_SHOWN);
     const progress = (): void => {
-      context.progress.set(name, { done: done++, total: plan.steps, phase: 'DP-SGD steps' });
+      const seen = done - (done % shown);
+      context.progress.set(name, { done: seen, total: plan.steps, phase: 'DP-SGD steps' });
+      done++;
     };
     progress();
     while (ledger.stepsCharged < plan.steps && !stop.requested) {
