@@ -108,6 +108,25 @@ test('RDP: series, integral and integer orders meet; replace-one has a closed fo
   assert.ok(RDP_ORDERS.every((order, i) => i === 0 || order > RDP_ORDERS[i - 1]!));
 });
 
+test('RDP of fractional orders: against a plain integral', () => {
+  for (const [q, sigma, alpha] of [
+    [0.1, 0.7, 1.5],
+    [0.3, 1, 2.5],
+    [0.05, 0.6, 1.3],
+    [0.2, 0.8, 3.7],
+    [0.7, 1.5, 1.01],
+  ] as const) {
+    let mean = 0;
+    const h = sigma / 200;
+    for (let x = -12 * sigma; x < alpha + 12 * sigma; x += h) {
+      const density = Math.exp((-x * x) / (2 * sigma * sigma)) / (sigma * Math.sqrt(2 * Math.PI));
+      mean += h * density * (1 - q + q * Math.exp((2 * x - 1) / (2 * sigma * sigma))) ** alpha;
+    }
+    const ratio = rdpOfStep(q, sigma, alpha) / (Math.log(mean) / (alpha - 1));
+    assert.ok(Math.abs(ratio - 1) < 1e-8, `q ${q} sigma ${sigma} alpha ${alpha}: ${ratio - 1}`);
+  }
+});
+
 test('RDP keeps its digits where A - 1 is 1e-9: the first term of the series dominates', () => {
   const [q, sigma] = [1e-6, 8];
   const expected = Math.log1p(q * q * Math.expm1(1 / (sigma * sigma)));

@@ -16,10 +16,10 @@ const DIGITS = 6;
 /** How close, relative, the drafts are brought to the target, and what an overshoot of the last step is raised by. */
 const CLOSE = 2e-3;
 const RAISE = 1e-4;
-const FINE_MAX = 4;
+const FINE_MAX = 6;
 
 /**
- * A noise multiplier, rounded up to 6 significant digits, whose bound does not pass the target, and that bound; within about 1e-4 of the smallest.
+ * A noise multiplier, rounded up to 6 significant digits, whose bound does not pass the target, and that bound; as near to the smallest as the bound is to the truth.
  * Drafts of the bound find the neighbourhood, the full bound the value; the value returned has itself been priced, so rounding can never overspend.
  * @throws LETHE-3302 the target is out of reach, LETHE-3301 bad parameters
  */
@@ -65,13 +65,17 @@ export function calibrateNoise(target: NoiseTarget): {
   }
   let best = roundUp(high);
   let atBest = price(best, false);
-  for (let i = 0; i < FINE_MAX; i++) {
-    const next = roundUp(best * (epsilon / atBest) ** (1 / slope) * (1 + RAISE / 4));
-    if (atBest <= epsilon && next > best * (1 - RAISE)) break;
+  // The largest multiplier that is known to be too small.
+  let short = 0;
+  // An epsilon of 0 has no logarithm: the bracket has to do.
+  for (let i = 0; i < FINE_MAX && atBest > 0; i++) {
+    const holds = atBest <= epsilon;
+    if (holds && (atBest >= epsilon * (1 - RAISE) || best < short * (1 + RAISE))) break;
+    const estimate = best * (epsilon / atBest) ** (1 / slope) * (1 + RAISE / 4);
+    const next = roundUp(holds && estimate <= short ? Math.sqrt(short * best) : estimate);
     const at = price(next, false);
-    if (at <= epsilon) [best, atBest] = [next, at];
-    else if (atBest <= epsilon) break;
-    else [best, atBest] = [next, at];
+    if (at > epsilon) short = Math.max(short, next);
+    if (at <= epsilon || !holds) [best, atBest] = [next, at];
   }
   while (atBest > epsilon) {
     best = roundUp(best * (1 + RAISE));
