@@ -118,7 +118,19 @@ const CALLS: Readonly<Record<string, Call>> = {
     }),
   '/lethe.learning.v1.LearningService/GetTrainingRun': (to, n) => to.learning.getTrainingRun(runOf(n)),
   '/lethe.learning.v1.LearningService/WatchTrainingRun': (to, n) => to.learning.watchTrainingRun(runOf(n)),
+  '/lethe.learning.v1.LearningService/ListTrainingRuns': (to, n) =>
+    to.learning.listTrainingRuns({ parent: parentOf(n) }),
+  '/lethe.learning.v1.LearningService/CancelTrainingRun': (to, n) => to.learning.cancelTrainingRun(runOf(n)),
+  '/lethe.learning.v1.LearningService/ResumeTrainingRun': (to, n) => to.learning.resumeTrainingRun(runOf(n)),
   '/lethe.learning.v1.LearningService/GetModel': (to, n) => to.learning.getModel(modelOf(n)),
+  '/lethe.learning.v1.LearningService/ListModels': (to, n) => to.learning.listModels({ parent: parentOf(n) }),
+  '/lethe.learning.v1.LearningService/PromoteModel': (to, n) => to.learning.promoteModel(modelOf(n)),
+  '/lethe.learning.v1.LearningService/GetPrivacyBudget': (to, n) =>
+    to.learning.getPrivacyBudget({ dataset: datasetOf(n) }),
+  '/lethe.learning.v1.LearningService/GetSubjectSpending': (to, n) =>
+    to.learning.getSubjectSpending({ parent: parentOf(n), datasets: [datasetOf(n)] }),
+  '/lethe.learning.v1.LearningService/SetPrivacyBudget': (to, n) =>
+    to.learning.setPrivacyBudget({ dataset: datasetOf(n), epsilon: 10, delta: 1e-5 }),
   '/lethe.learning.v1.LearningService/Predict': (to, n) =>
     to.learning.predict({ ...modelOf(n), payloads: [question] }),
   '/lethe.learning.v1.LearningService/PlanErasure': (to, n) =>
@@ -306,6 +318,12 @@ test('roles, tenants, and the same people in two of them', { timeout: 120_000 },
         const empty: Readonly<Record<string, (answer: unknown) => unknown>> = {
           '/lethe.vault.v1.VaultService/DestroyArtefactKeys': (answer) =>
             (answer as vault.DestroyArtefactKeysResponse).destroyed === 0n,
+          '/lethe.learning.v1.LearningService/ListTrainingRuns': (answer) =>
+            (answer as learning.ListTrainingRunsResponse).trainingRuns.length === 0,
+          '/lethe.learning.v1.LearningService/ListModels': (answer) =>
+            (answer as learning.ListModelsResponse).models.length === 0,
+          '/lethe.learning.v1.LearningService/GetSubjectSpending': (answer) =>
+            (answer as learning.PrivacySpending).epsilonUpper === 0,
           '/lethe.erasure.v1.ErasureService/ListErasureRequests': (answer) =>
             (answer as erasure.ListErasureRequestsResponse).erasureRequests.length === 0,
           '/lethe.audit.v1.AuditService/ListExclusions': (answer) =>

@@ -181,7 +181,7 @@ test('every command has help with status 0; wrong usage is 2 and says what is wr
     ...['erasure watch', 'certificate get', 'certificate verify', 'events tail', 'events replay'],
     ...['data list', 'data fetch', 'model show'],
     ...['train list', 'train cancel', 'train resume', 'train models', 'train promote', 'train defaults'],
-    ...['train budget get', 'train budget set'],
+    ...['train budget get', 'train budget set', 'train budget subject'],
   ];
   for (const command of [...commands, 'events dead-letters']) {
     const { status, out } = await lethe([...command.split(' '), '--help']);

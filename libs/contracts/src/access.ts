@@ -40,6 +40,7 @@ export const ACCESS: Readonly<Record<string, readonly Role[]>> = {
   '/lethe.learning.v1.LearningService/ListModels': ['platform', 'client', 'auditor'],
   '/lethe.learning.v1.LearningService/PromoteModel': ['platform', 'client'],
   '/lethe.learning.v1.LearningService/GetPrivacyBudget': ['platform', 'client', 'auditor'],
+  '/lethe.learning.v1.LearningService/GetSubjectSpending': ['platform', 'auditor'],
   // Whoever trains does not set the limit.
   '/lethe.learning.v1.LearningService/SetPrivacyBudget': ['platform'],
   '/lethe.learning.v1.LearningService/Predict': ['platform', 'client', 'auditor'],

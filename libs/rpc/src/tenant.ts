@@ -11,6 +11,7 @@ import { type Identity, mayActIn } from './identity.ts';
 export const RESOURCE_FIELDS: ReadonlySet<string> = new Set([
   'audit',
   'dataset',
+  'datasets',
   'erasure',
   'federation',
   'model',

@@ -14,7 +14,7 @@ import { listModels } from './rpc/list-models.ts';
 import { listTrainingRuns } from './rpc/list-training-runs.ts';
 import { planErasure } from './rpc/plan-erasure.ts';
 import { predict } from './rpc/predict.ts';
-import { getPrivacyBudget, setPrivacyBudget } from './rpc/privacy-budget.ts';
+import { getPrivacyBudget, getSubjectSpending, setPrivacyBudget } from './rpc/privacy-budget.ts';
 import { promoteModel } from './rpc/promote-model.ts';
 import { isFinal, runResource } from './rpc/resource.ts';
 import { resumeTrainingRun } from './rpc/resume-training-run.ts';
@@ -38,6 +38,7 @@ export function create(deps: ServiceDeps, settings: LearningSettings = {}): Serv
     listModels: (request) => listModels(context, request),
     promoteModel: (request) => promoteModel(context, request),
     getPrivacyBudget: (request) => getPrivacyBudget(context, request),
+    getSubjectSpending: (request) => getSubjectSpending(context, request),
     setPrivacyBudget: (request) => setPrivacyBudget(context, request),
     predict: (request, call) => predict(context, request, call),
     planErasure: (request) => planErasure(context, request),

@@ -197,17 +197,21 @@ export class PrivacyBudgets {
     return (await this.#store.load(tenant, parseName('dataset', dataset)[1]!)).state;
   }
 
-  /** The odometer's reading for runs of one unit; undefined where there are none. */
+  /** The odometer's reading for runs of one unit on all these datasets together; undefined where there are none. */
   async spent(
     tenant: string,
-    dataset: string,
+    datasets: readonly string[],
     unit: PrivacyUnit,
     delta: number,
   ): Promise<PlanCost | undefined> {
-    const held = heldOf(await this.state(tenant, dataset), unit);
-    const opaque = await this.#opaque(tenant, dataset, unit);
+    const held: Part[] = [];
+    const opaque: OpaqueGuarantee[] = [];
+    for (const dataset of datasets) {
+      held.push(...heldOf(await this.state(tenant, dataset), unit).map(partOf));
+      opaque.push(...(await this.#opaque(tenant, dataset, unit)));
+    }
     if (held.length + opaque.length === 0) return undefined;
-    return await accounting('spent', { held: held.map(partOf), opaque, delta });
+    return await accounting('spent', { held, opaque, delta });
   }
 }
 

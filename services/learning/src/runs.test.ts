@@ -7,6 +7,7 @@ import { parsePlan, verifyLedger } from '@lethe/privacy';
 import type { Service } from '@lethe/service';
 import { sleep } from '@lethe/std';
 import { privacyBudget } from './domain/privacy-budget.ts';
+import { LEARNING } from './errors.ts';
 import {
   call,
   DATASET,
@@ -119,6 +120,32 @@ test('a cancelled private run stops, settles for what it has charged, and goes o
   assert.equal(Number(model.optimizerSteps), 4_000 - (charged - stopped!.optimizerSteps));
   assert.ok(model.privacy!.epsilonUpper <= 8);
   assert.equal([...world.keys.keys()].filter((key) => /-start-|-stop-/.test(key)).length, 0);
+});
+
+test('a private run that failed between blocks goes on behind the lost one', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  // The vault refuses the key for the weights from which the third block would start, once and for good until it is asked again.
+  const { createArtefactKey } = world.deps.peers.vault;
+  let refusals = 1;
+  const refusing: typeof createArtefactKey = async (request) => {
+    if (request.keyId?.includes('-start-4') && refusals-- > 0) throw LEARNING.RECORDS_UNFIT('a test');
+    return await createArtefactKey(request);
+  };
+  Object.assign(world.deps.peers.vault, { createArtefactKey: refusing });
+  const failed = await train(service, 'd', dpSpec());
+  assert.deepEqual([failed.state, failed.conditions[0]?.reason], [STATE_FAILED, 'LETHE-4307']);
+  assert.equal((await untilSettled(service, 'd')).steps, 4);
+  await call(service, 'resumeTrainingRun', { name: runNamed('d') });
+  assert.equal((await ended(service, 'd')).state, STATE_SUCCEEDED);
+  const spent = await runEvents(world, EVENT.privacySpent);
+  assert.deepEqual(
+    spent.map(({ firstStep }) => firstStep),
+    [0, 2, 4, 6],
+  );
+  const model = await modelNamed(service, 'd');
+  assert.equal(model.optimizerSteps, 6n, 'the second block was paid for and lost');
+  assert.equal(model.privacy?.steps, 8);
 });
 
 test('an erasure claims the guarantee of the stored weights of a cancelled run', async () => {
@@ -249,6 +276,28 @@ test('a budget is kept before a run starts: of two that race for the last of it 
     (await runEvents(world, EVENT.privacySpent)).filter(({ run }) => run !== runNamed(accepted)).length,
     0,
   );
+});
+
+test('somebody in several datasets has spent at most what they have together', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  await train(service, 'd', dpSpec());
+  const read = (datasets: readonly string[]) =>
+    call<learning.PrivacySpending>(service, 'getSubjectSpending', { parent: PARENT, datasets, delta: 0 });
+  const one = await read([DATASET]);
+  assert.equal(one.epsilonUpper, (await budgetOf(service)).spending[0]?.epsilonUpper);
+  const other = `${PARENT}/datasets/other`;
+  assert.equal((await read([DATASET, other])).epsilonUpper, one.epsilonUpper);
+  assert.equal((await read([other])).epsilonUpper, 0);
+  const store = new AggregateStore(privacyBudget, { bus: world.bus, source: 'test' });
+  const [reservation] = (await store.load(TENANT, 'clusters')).state.reservations;
+  await store.propose(TENANT, 'other', () => [
+    { definition: EVENT.privacyReserved, data: { ...reservation!, dataset: other, run: runNamed('x') } },
+  ]);
+  const both = (await read([DATASET, other])).epsilonUpper;
+  assert.ok(both > one.epsilonUpper && both < 2 * one.epsilonUpper);
+  await assert.rejects(read([]), { code: 'LETHE-4310' });
+  await assert.rejects(read(['tenants/foreign/datasets/x']), { code: 'LETHE-4310' });
 });
 
 test('a failed run gives back what it has not charged, and a reservation without a run dies at a restart', async () => {

@@ -138,7 +138,7 @@ export function addTrain(program: Command, cli: Cli): void {
 function addListsAndBudgets(train: Command, cli: Cli): void {
   const ask = async (
     command: Command,
-    role: 'client' | 'platform',
+    role: 'client' | 'platform' | 'auditor',
     use: (clients: Lethe, tenant: string) => Promise<Plain>,
   ): Promise<void> => {
     const platform = cli.platform(command);
@@ -225,6 +225,21 @@ function addListsAndBudgets(train: Command, cli: Cli): void {
             }),
           ),
         ),
+    );
+  budget
+    .command('subject <dataset...>')
+    .description('what everyone whose records are in all of these datasets has spent at most')
+    .option('--delta <x>', 'delta of the reading (default 1e-5)', positive(0.999))
+    .action((typed: readonly string[], { delta }: { readonly delta?: number }, command: Command) =>
+      ask(command, 'auditor', async (clients, tenant) =>
+        plain(
+          await clients.learning.getSubjectSpending({
+            parent: await parentName(tenant),
+            datasets: await Promise.all(typed.map((name) => fullName('dataset', tenant, name))),
+            ...(delta === undefined ? {} : { delta }),
+          }),
+        ),
+      ),
     );
   train
     .command('defaults')

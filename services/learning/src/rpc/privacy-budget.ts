@@ -1,6 +1,6 @@
 /** Limit and odometer of a dataset's privacy. */
 import { type learning, parseName } from '@lethe/contracts';
-import { type PrivacyUnit, parsePlan } from '@lethe/privacy';
+import { ACCOUNTANT_VERSION, type PrivacyUnit, parsePlan } from '@lethe/privacy';
 import type { Partially } from '@lethe/rpc';
 import type { LearningContext } from '../context.ts';
 import { LEARNING } from '../errors.ts';
@@ -9,7 +9,7 @@ const DELTA_DEFAULT = 1e-5;
 const UNITS: readonly PrivacyUnit[] = ['subject', 'record'];
 
 export async function getPrivacyBudget(
-  { privacy }: LearningContext,
+  { privacy, deps }: LearningContext,
   request: learning.GetPrivacyBudgetRequest,
 ): Promise<Partially<learning.PrivacyBudget>> {
   const { dataset } = request;
@@ -19,11 +19,12 @@ export async function getPrivacyBudget(
       details: { field: 'delta' },
     });
   }
+  await deps.peers.vault.getDataset({ name: dataset });
   const { limit, reservations } = await privacy.state(tenant, dataset);
   const delta = request.delta || limit?.delta || DELTA_DEFAULT;
   const spending: learning.PrivacySpending[] = [];
   for (const unit of UNITS) {
-    const cost = await privacy.spent(tenant, dataset, unit, delta);
+    const cost = await privacy.spent(tenant, [dataset], unit, delta);
     if (cost) spending.push({ unit, epsilonUpper: cost.epsilonUpper, delta, accountant: cost.accountant });
   }
   return {
@@ -39,6 +40,29 @@ export async function getPrivacyBudget(
       steps: settledSteps ?? parsePlan(plan).steps,
       settled: settledSteps !== undefined,
     })),
+  };
+}
+
+/** @throws LETHE-4310 no dataset, one of another tenant, or a delta of no meaning */
+export async function getSubjectSpending(
+  { privacy }: LearningContext,
+  { parent, datasets, delta: asked }: learning.GetSubjectSpendingRequest,
+): Promise<Partially<learning.PrivacySpending>> {
+  const [tenant] = parseName('tenant', parent);
+  const refuse = (field: string, expected: string) =>
+    LEARNING.REQUEST_INVALID(`${field} has to be ${expected}`, { details: { field } });
+  if (datasets.length === 0) throw refuse('datasets', 'at least one dataset');
+  if (datasets.some((dataset) => parseName('dataset', dataset)[0] !== tenant)) {
+    throw refuse('datasets', 'datasets of the tenant');
+  }
+  if (!(asked >= 0 && asked < 1)) throw refuse('delta', 'in (0, 1), or 0 for the default');
+  const delta = asked || DELTA_DEFAULT;
+  const cost = await privacy.spent(tenant, [...new Set(datasets)], 'subject', delta);
+  return {
+    unit: 'subject',
+    epsilonUpper: cost?.epsilonUpper ?? 0,
+    delta,
+    accountant: cost?.accountant ?? ACCOUNTANT_VERSION,
   };
 }
 

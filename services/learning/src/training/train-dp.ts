@@ -60,9 +60,13 @@ export async function trainDp(
   const logged = await loggedRoot(peers, root, context.settings.logWaitMs, LEARNING.ROOT_NOT_LOGGED);
   const spec = filledDpSgdSpec(asked, Number(logged.recordCount));
   const dataset = await datasetSpec(peers, root);
+  const plan = parsePlan(run.plan ?? (await planned(context, root, asked)));
+  let ledger = verifyLedger(plan, name, run.charged.map(chargeOf));
+  // On another thread, while records are read and the graph is built.
+  const pricing = pricesOf(plan, ledger.stepsCharged);
+  pricing.catch(() => undefined);
   const people = await readPeople(peers, root, dataset, await exclusions(peers, root));
   checkSubjects(people, spec.rowsPerSubjectMax);
-  const plan = parsePlan(run.plan ?? (await planned(context, root, asked)));
   const randomness = new PrivacyRandomness(plan.noise.mode, random);
   await context.privacy.reserve({
     tenant,
@@ -72,8 +76,6 @@ export async function trainDp(
     attempt: attemptOf(run),
   });
   const { width, prepare } = preparation(plan.features?.name ?? 'none', dataset);
-  let ledger = verifyLedger(plan, name, run.charged.map(chargeOf));
-  const prices = await pricesOf(plan, ledger.stepsCharged);
   const from = await lastReached(context, tenant, run);
   const trainer = await dpTrainer({
     plan,
@@ -87,6 +89,7 @@ export async function trainDp(
   });
   let reached = trainer.state();
   try {
+    const prices = await pricing;
     let done = ledger.stepsCharged;
     // How long a single step takes tells how many units it drew, so a watcher sees many steps at a time.
     const shown = Math.ceil(plan.steps / PROGRESS_SHOWN);
@@ -116,7 +119,7 @@ export async function trainDp(
     digest: hex(tensorsDigest(reached.weights)),
     shardDigests: [hex(tensorsDigest(reached.weights))],
     optimizerSteps: reached.steps,
-    privacy: guarantee(ledger, prices.get(ledger.stepsCharged)!, randomness),
+    privacy: guarantee(ledger, (await pricing).get(ledger.stepsCharged)!, randomness),
   };
 }
 

@@ -262,6 +262,14 @@ export interface GetPrivacyBudgetRequest {
   delta: number;
 }
 
+export interface GetSubjectSpendingRequest {
+  parent: string;
+  /** Names of the datasets that hold records of the subject, at least one. */
+  datasets: string[];
+  /** 0 means 1e-5. */
+  delta: number;
+}
+
 export interface SetPrivacyBudgetRequest {
   dataset: string;
   epsilon: number;
@@ -2248,6 +2256,85 @@ export const GetPrivacyBudgetRequest: MessageFns<GetPrivacyBudgetRequest> = {
   },
 };
 
+function createBaseGetSubjectSpendingRequest(): GetSubjectSpendingRequest {
+  return { parent: "", datasets: [], delta: 0 };
+}
+
+export const GetSubjectSpendingRequest: MessageFns<GetSubjectSpendingRequest> = {
+  encode(message: GetSubjectSpendingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parent !== "") {
+      writer.uint32(10).string(message.parent);
+    }
+    for (const v of message.datasets) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(25).double(message.delta);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSubjectSpendingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSubjectSpendingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.datasets.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetSubjectSpendingRequest>): GetSubjectSpendingRequest {
+    return GetSubjectSpendingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetSubjectSpendingRequest>): GetSubjectSpendingRequest {
+    const message = createBaseGetSubjectSpendingRequest();
+    message.parent = object.parent ?? "";
+    message.datasets = object.datasets?.map((e) => e) || [];
+    message.delta = object.delta ?? 0;
+    return message;
+  },
+};
+
 function createBaseSetPrivacyBudgetRequest(): SetPrivacyBudgetRequest {
   return { dataset: "", epsilon: 0, delta: 0, unit: "" };
 }
@@ -3229,6 +3316,18 @@ export const LearningServiceDefinition = {
       requestType: GetPrivacyBudgetRequest as typeof GetPrivacyBudgetRequest,
       requestStream: false,
       responseType: PrivacyBudget as typeof PrivacyBudget,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * What all private trainings together have spent of somebody whose records are in these datasets: an upper bound per subject, the same for
+     * everyone who is in all of them.
+     */
+    getSubjectSpending: {
+      name: "GetSubjectSpending",
+      requestType: GetSubjectSpendingRequest as typeof GetSubjectSpendingRequest,
+      requestStream: false,
+      responseType: PrivacySpending as typeof PrivacySpending,
       responseStream: false,
       options: {},
     },
