@@ -106,28 +106,30 @@ await timed('ensemble', () =>
   }),
 );
 console.log(`  accuracy ${await accuracy('e')}, steps ${(await modelNamed(service, 'e')).optimizerSteps}`);
-await timed('dp', () =>
-  train(service, 'd', {
-    root: ROOT,
-    method: {
-      $case: 'dpSgd',
-      value: {
-        epsilon: 3,
-        delta: 1e-5,
-        samplingProbability: 0.25,
-        steps: 60,
-        l2ClipNorm: 1,
-        learningRate: 2,
-        momentum: 0.9,
-        rowsPerSubjectMax: 4,
-      },
-    },
-  }),
-);
-console.log(`  accuracy ${await accuracy('d')}, ${JSON.stringify((await modelNamed(service, 'd')).privacy)}`);
+// Everything but epsilon, delta and the rows of a subject is a default; the raw pixels as they were trained in release 0.1 beside them.
+const defaults = {
+  ...{ epsilon: 3, delta: 1e-5, samplingProbability: 0, steps: 0, l2ClipNorm: 0, learningRate: 0 },
+  ...{ momentum: 0.9, rowsPerSubjectMax: 4 },
+};
+const privately: Readonly<Record<string, learning.DpSgdSpec>> = {
+  d: { ...defaults, samplingProbability: 0.25, steps: 60, l2ClipNorm: 1, learningRate: 2 },
+  'hog-subject': { ...defaults, features: 'hog' },
+  'hog-record': { ...defaults, features: 'hog', unit: 'record' },
+};
+for (const [id, value] of Object.entries(privately)) {
+  await timed(`dp ${id}`, () => train(service, id, { root: ROOT, method: { $case: 'dpSgd', value } }));
+  const { plan: _, ...privacy } = (await modelNamed(service, id)).privacy!;
+  console.log(`  accuracy ${await accuracy(id)}, ${JSON.stringify(privacy)}`);
+}
 const cohort = Array.from({ length: 750 }, (_, i) => `canary-${1_750 + i}`);
 const { erased } = await timed('erasure', () => sagaSays(world, records[0]!.subjectAlias, cohort));
-console.log(erased.claims.map(({ details, method }) => ({ method, ...details })));
+console.log(
+  erased.claims.map(({ details: { plan: _, ledger: __, ...details }, artefact, method }) => ({
+    artefact,
+    method,
+    ...details,
+  })),
+);
 console.log(
   `  accuracy ${await accuracy('e')}, AUC KEEP ${await auc(1_500, 1_750)}, DELETE ${await auc(1_750, 2_500)}`,
 );

@@ -80,7 +80,7 @@ export async function trainDp(
   const trainer = await dpTrainer({
     plan,
     randomness,
-    units: unitRowsOf(people, plan.unit, vectorWidth(dataset), prepare),
+    units: await unitRowsOf(people, plan.unit, vectorWidth(dataset), prepare),
     rowsPerUnit: plan.unit === 'record' ? 1 : spec.rowsPerSubjectMax,
     model: privateClassifier(spec, width, dataset.label.classes.length),
     learningRate: spec.learningRate,
