@@ -3,13 +3,15 @@ import { afterEach, test } from 'node:test';
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
 import { type DatasetSpec, encodePayload, fixedFeatures } from '@lethe/datasets';
 import { AggregateStore, newEvent } from '@lethe/events';
-import { openLedger, parsePlan, reserveSteps, verifyLedger } from '@lethe/privacy';
+import { dpPlan, openLedger, parsePlan, planBytes, reserveSteps, verifyLedger } from '@lethe/privacy';
 import { hex, seededRandom, sleep, utf8 } from '@lethe/std';
 import { onTrainingRequested } from './consumers/training-requested.ts';
 import { LearningContext } from './context.ts';
+import { filledDpSgdSpec, planFields } from './domain/dp-sgd-spec.ts';
 import { trainingRun } from './domain/training-run.ts';
 import {
   call,
+  DATASET,
   dpSpec,
   ended,
   type FakeRecord,
@@ -122,6 +124,31 @@ test('a run that dies in a block goes on behind it: charged once, never more tha
   assert.equal(model.privacy?.steps, 8, 'the lost block is paid for');
   assert.equal(model.optimizerSteps, 6n, 'and is not in the model');
   assert.ok(model.privacy.epsilonUpper <= 8);
+});
+
+test('two processes that train one run at once charge each block once, in one chain; one of them steps back', async () => {
+  const world = await makeWorld();
+  const contexts = [1, 2].map(() => new LearningContext(world.deps, { logWaitMs: 0 }));
+  const store = new AggregateStore(trainingRun, { bus: world.bus, source: 'test' });
+  const run = `tenants/${TENANT}/trainingRuns/d`;
+  const fields = planFields(filledDpSgdSpec(dpSpec().method.value, world.records.length), 180);
+  const plan = planBytes(dpPlan({ ...fields, noise: { ...fields.noise, multiplier: 3 } }));
+  const requested = newEvent(EVENT.trainingRequested, { run, spec: dpSpec(), plan });
+  const { events: accepted } = await store.propose(TENANT, 'd', () => [requested]);
+  const event = accepted[0] as Parameters<typeof onTrainingRequested>[1];
+  const outcomes = await Promise.allSettled(
+    contexts.map((context) => onTrainingRequested(context, event, 1)),
+  );
+  const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+  assert.ok(refused.every(({ reason }) => (reason as { code?: string }).code === 'LETHE-4314'));
+  // Whoever stepped back is called again; by then the other has finished, or both have gone on from what was charged.
+  for (let turn = 0; turn < 4; turn++)
+    await onTrainingRequested(contexts[0]!, event, 1).catch(() => undefined);
+  const spent = await runEvents(world, EVENT.privacySpent);
+  assert.equal(verifyLedger(parsePlan(plan), run, spent.map(chargeOf)).stepsCharged, 8);
+  const { reservations } = await contexts[0]!.privacy.state(TENANT, DATASET);
+  assert.equal(reservations.length, 1);
+  assert.equal((await runEvents(world, EVENT.modelTrained)).length, 1);
 });
 
 test('a run that lost every block fails; it never trains on steps that are not paid for', async () => {
