@@ -106,29 +106,34 @@ export function fusedGraph(
   units: number,
   optimizer: Optimizer,
 ): FusedGraph {
-  const g = new GraphBuilder();
-  const { losses, parameters } = model.build(g, units);
-  const { l2ClipNorm } = plan.clipping;
-  let grid: NoiseGrid | undefined;
-  const graph = trainStepGraph(g, {
-    losses,
-    parameters,
-    optimizer,
-    objective: {
-      kind: 'clipped',
-      subjects: units,
-      l2ClipNorm,
-      divisor: plan.expectedUnits,
-      noise: 'input',
-      clipping: graphClipping(plan),
-      nonFinite: 'reported',
-      spacing: (rounding) => {
-        grid = noiseGrid(l2ClipNorm * (1 + rounding), plan.noise.multiplier, dimensionOf(parameters));
-        return grid.spacing;
+  const built = (sums: 'float32' | 'float64'): FusedGraph => {
+    const g = new GraphBuilder();
+    const { losses, parameters } = model.build(g, units);
+    const { l2ClipNorm } = plan.clipping;
+    let grid: NoiseGrid | undefined;
+    const graph = trainStepGraph(g, {
+      losses,
+      parameters,
+      optimizer,
+      objective: {
+        kind: 'clipped',
+        subjects: units,
+        l2ClipNorm,
+        divisor: plan.expectedUnits,
+        noise: 'input',
+        clipping: graphClipping(plan),
+        nonFinite: 'reported',
+        sums,
+        spacing: (rounding) => {
+          grid = noiseGrid(l2ClipNorm * (1 + rounding), plan.noise.multiplier, dimensionOf(parameters));
+          return grid.spacing;
+        },
       },
-    },
-  });
-  return { graph, grid: grid! };
+    });
+    return { graph, grid: grid! };
+  };
+  const single = built('float32');
+  return single.graph.rounding <= ROUNDING_MAX ? single : built('float64');
 }
 
 /** Values of all parameters together. */

@@ -10,7 +10,7 @@ import { PRIVACY } from '../errors.ts';
 import { type DpPlan, type DpPlanFields, dpPlan, NOISE_GENERATORS } from '../plan.ts';
 import { PrivacyRandomness } from '../randomness.ts';
 import { mlpModel, rowUnits, type UnitRows } from './mlp-model.ts';
-import type { PrivateModel, UnitSource } from './private-model.ts';
+import { fusedGraph, type PrivateModel, type UnitSource } from './private-model.ts';
 import { createDpTrainer, type DpTraining, type StepNoiseSource } from './trainer.ts';
 
 const FEATURES = 12;
@@ -117,6 +117,16 @@ for (const [name, clipping] of [
     }
   });
 }
+
+test('large draws are summed in float64, so that rounding costs next to no noise', () => {
+  const plan = (cap: number): DpPlan =>
+    planOf({ sampling: { kind: 'truncated-poisson', probability: 0.5, cap, population: 2 * cap - 2 } });
+  const deviation = (cap: number): number =>
+    fusedGraph(plan(cap), mlpModel(spec, 1), cap, sgd()).grid.standardDeviation / (1.5 * 0.3);
+  for (const cap of [32, 256, 400, 1_024, 4_480]) {
+    assert.ok(deviation(cap) >= 1 && deviation(cap) < 1.025, `${cap} units: ${deviation(cap)}`);
+  }
+});
 
 test('a unit without a finite gradient adds nothing, in one graph and in chunks', async () => {
   const broken = people(40, true);
