@@ -5,8 +5,7 @@ import { addAtIndices } from '../ops-structure.ts';
 import type { Mixes, Vjp } from './rule.ts';
 
 /**
- * g (softmax(z) - onehot(label)). The label's element is subtracted where it stands: comparing all columns with the labels
- * took 6 ms for [4096, 256].
+ * g (softmax(z) - onehot(label)). The label's element is subtracted where it stands, in place of comparing all columns with the labels.
  */
 function crossEntropyGradient(logits: Value, labels: Value, g: Value): Value {
   const rows = [logits.shape[0]!, 1];
