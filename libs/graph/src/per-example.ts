@@ -3,8 +3,25 @@ import { elements, type Shape, shapeText } from '@lethe/tensor';
 import { ancestors, type Value } from './builder.ts';
 import { cotangents, ones, ruleOf } from './differentiate.ts';
 import { GRAPH } from './errors.ts';
-import { add, cast, div, expand, less, matmul, maximum, minimum, mul, reshape, sqrt, where } from './ops.ts';
+import {
+  add,
+  addProduct,
+  cast,
+  div,
+  expand,
+  less,
+  matmul,
+  maximum,
+  minimum,
+  mul,
+  reshape,
+  sqrt,
+  transposed,
+  where,
+} from './ops.ts';
+import { slice } from './ops-structure.ts';
 import { crossOf } from './rules/cross.ts';
+import { smallestNormal } from './rules/rows.ts';
 import { type GhostNorm, isNone, type LayerRules, type ParametrisedUse } from './rules/rule.ts';
 
 /**
@@ -254,21 +271,54 @@ const CLIP_ROUNDING = 1e-6;
  */
 const reachMax = (rows: number): number => 2 * Math.sqrt(rows);
 
-/** Whether a float32 sum of ghost-clipped rows adds at most 2 % to the sensitivity by proof. */
+/** What a float32 sum may add to the sensitivity by proof before it is arranged otherwise. */
+const ROUNDING_MAX = 0.02;
+
+/** Whether a float32 sum of ghost-clipped rows is good enough. */
 const sumsWell = (rows: number, subjects: number): boolean =>
-  2 * gamma(rows * subjects + 2, LIMITS.float32.roundoff) * subjects * reachMax(rows) <= 0.02;
+  2 * gamma(rows * subjects + 2, LIMITS.float32.roundoff) * subjects * reachMax(rows) <= ROUNDING_MAX;
+
+/** Rows of a product whose sum is taken in one go, and of those that are added up before they join the rest. */
+const [BLOCK, GROUP] = [64, 512];
+
+/** Whether a float32 sum of one term a subject is taken in blocks: its rounding grows with the longest chain of additions. */
+const isBlocked = (subjects: number, { sum }: NormPlan): boolean =>
+  sum === 'float32' && 2 * gamma(subjects + 2, LIMITS.float32.roundoff) * subjects > ROUNDING_MAX;
+
+/** Additions that a term goes through at most. */
+const depth = (subjects: number, plan: NormPlan): number =>
+  isBlocked(subjects, plan) ? BLOCK + GROUP / BLOCK + Math.ceil(subjects / GROUP) : subjects;
+
+/** A sum over subjects from the sums over some of them. @param part the sum from one subject to another */
+function summed(subjects: number, plan: NormPlan, part: (from: number, to: number) => Value): Value {
+  if (!isBlocked(subjects, plan)) return part(0, subjects);
+  const chain = (from: number, to: number, step: number, one: (from: number, to: number) => Value): Value => {
+    let sum = one(from, Math.min(from + step, to));
+    for (let at = from + step; at < to; at += step) sum = joined(sum, one(at, Math.min(at + step, to)));
+    return sum;
+  };
+  return chain(0, subjects, GROUP, (from, to) => chain(from, to, BLOCK, part));
+}
+
+/** `sum + part`, in one Gemm where the part is a product. */
+function joined(sum: Value, part: Value): Value {
+  const [a, b] = part.inputs;
+  return part.op === 'matmul' && part.shape.length === 2
+    ? addProduct(sum, a!, b!, transposed(part))
+    : add(sum, part);
+}
 
 /**
- * Each entry of a sum of n products is wrong by at most gamma_n times the sum of their magnitudes, whatever the order, so the sum over all
- * subjects is wrong by gamma_n times the sum of the lengths that go in: C for a subject whose gradient is formed or is one row,
- * else at most `reach` C. Two neighbouring sums are wrong by twice that.
+ * Each entry of a sum of products is wrong by at most gamma_n times the sum of their magnitudes, n being the additions a term goes through, so the
+ * sum over all subjects is wrong by gamma_n times the sum of the lengths that go in: C for a subject whose gradient is formed or is one
+ * row, else at most `reach` C. Two neighbouring sums are wrong by twice that.
  */
 function sumRounding({ uses, plan }: Decided, roundoff: number): number {
   const { subjects } = uses[0]!;
-  const double = LIMITS.float64.roundoff;
-  const unit = plan.sum === 'float64' ? double : roundoff;
-  if (plan.rule === 'instantiated') return 2 * gamma(subjects, unit) * subjects;
-  if (plan.rows === 1) return 2 * gamma(subjects + 2, unit) * subjects;
+  const unit = plan.sum === 'float64' ? LIMITS.float64.roundoff : roundoff;
+  if (plan.rule === 'instantiated' || plan.rows === 1) {
+    return 2 * gamma(depth(subjects, plan) + 2, unit) * subjects;
+  }
   // In float64 the reach is bounded by what the norm's own rounding bound adds: 4 terms u reach^2, with at least 3 terms.
   const reach = plan.sum === 'float64' ? 1 / Math.sqrt(12 * roundoff) : reachMax(plan.rows);
   return 2 * (gamma(plan.rows * subjects + 2, unit) * reach + roundoff) * subjects;
@@ -276,13 +326,14 @@ function sumRounding({ uses, plan }: Decided, roundoff: number): number {
 
 /** An upper bound of each subject's squared norm over one parameter, [subjects, 1]. */
 function squaredNorm({ parameter, uses, plan }: Decided, roundoff: number): Value {
+  const smallest = smallestNormal(parameter.dtype);
   if (plan.rule === 'instantiated') {
     const { subjects } = uses[0]!;
     const size = elements(parameter.shape);
     // A batched product of rows with themselves: half the time of Mul and ReduceSum, and all terms are positive.
     const flat = reshape(instantiated(uses), [subjects, 1, size]);
     const squared = reshape(matmul(flat, flat, { transB: true }), [subjects, 1]);
-    return mul(squared, 1 + 2 * (size + 2) * roundoff);
+    return add(mul(squared, 1 + 2 * (size + 2) * roundoff), 2 * size * smallest);
   }
   const ghosts = uses.map((use) => layerRules(use.node).ghostNorm(use) as GhostNorm);
   let { squared } = ghosts[0]!;
@@ -295,7 +346,8 @@ function squaredNorm({ parameter, uses, plan }: Decided, roundoff: number): Valu
       ? ghosts[0]!.magnitude
       : ((sum) => mul(sum, sum))(ghosts.map(({ magnitude }) => sqrt(magnitude)).reduce((a, b) => add(a, b)));
   const terms = Math.max(...ghosts.map((ghost) => ghost.terms)) * ghosts.length;
-  const upper = add(squared, mul(reach, 4 * terms * roundoff));
+  // The last products may underflow too, one for each pair of rows.
+  const upper = add(add(squared, mul(reach, 4 * terms * roundoff)), 4 * plan.rows ** 2 * smallest);
   if (plan.rows === 1 || plan.sum === 'float64') return upper;
   return maximum(upper, mul(reach, 1 / reachMax(plan.rows) ** 2));
 }
@@ -312,7 +364,10 @@ function clippedSum({ parameter, uses, plan }: Decided, factors: Value, keep: Va
     const kept = keep ? where(keep, flat, 0) : flat;
     const [weights, terms] =
       plan.sum === kept.dtype ? [factors, kept] : [cast(factors, plan.sum), cast(kept, plan.sum)];
-    return reshape(matmul(weights, terms, { transA: true }), parameter.shape);
+    const sum = summed(subjects, plan, (from, to) =>
+      matmul(slice(weights, 0, from, to), slice(terms, 0, from, to), { transA: true }),
+    );
+    return reshape(sum, parameter.shape);
   }
   return uses
     .map((use) => {
@@ -323,6 +378,12 @@ function clippedSum({ parameter, uses, plan }: Decided, factors: Value, keep: Va
       const isFloat = input.dtype === scaled.dtype;
       const masked = keep ? where(perRow(keep, scaled), scaled, 0) : scaled;
       const inside = keep && isFloat ? where(perRow(keep, input), input, 0) : input;
+      if (plan.rows === 1 && plan.sum === 'float32') {
+        return summed(subjects, plan, (from, to) => {
+          const outputGradient = slice(masked, 0, from, to);
+          return layerRules(node).clippedSum({ ...use, outputGradient }, slice(inside, 0, from, to));
+        });
+      }
       if (plan.sum === 'float32')
         return layerRules(node).clippedSum({ ...use, outputGradient: masked }, inside);
       // The rounding of the sum is relative to the lengths of a subject's rows, which is too much for so many in float32.

@@ -273,6 +273,12 @@ for (const [op, { perExample }] of Object.entries(RULES)) {
   }
 }
 
+test('a batch whose sum is taken in blocks', async () => {
+  for (const layer of [perceptron, LAYERS.embedding![1]!, LAYERS.shift![0]!]) {
+    await compare({ layer, subjects: 1_100, m: 1, dtype: 'float32', seed: 'blocks' });
+  }
+});
+
 test('automatic clipping scales by C / (norm + 0.01)', async () => {
   await compare({
     layer: perceptron,

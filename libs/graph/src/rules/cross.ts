@@ -1,7 +1,7 @@
 import type { Value } from '../builder.ts';
-import { matmul, mul, reduceSum, reshape, transposed } from '../ops.ts';
+import { matmul, transposed } from '../ops.ts';
 import { crossWithHead } from './embedding.ts';
-import { rowsOf } from './rows.ts';
+import { rowsOf, sumOfProducts } from './rows.ts';
 import type { ParametrisedUse } from './rule.ts';
 
 /**
@@ -27,5 +27,5 @@ function betweenProducts(one: ParametrisedUse, other: ParametrisedUse): Value {
     matmul(rowsOf(a, subjects), rowsOf(b, subjects), { transB: true });
   const inputs = products(one.node.inputs[0]!, other.node.inputs[0]!);
   const outputs = products(one.outputGradient, other.outputGradient);
-  return reshape(reduceSum(mul(inputs, outputs), [1, 2]), [subjects, 1]);
+  return sumOfProducts(inputs, outputs);
 }

@@ -1,6 +1,6 @@
 import type { Value } from '../builder.ts';
-import { matmul, mul, reduceSum, reshape, transposed } from '../ops.ts';
-import { gram, reachOf, rowsOf, squaredLengths } from './rows.ts';
+import { matmul, mul, reduceSum, transposed } from '../ops.ts';
+import { gram, reachOf, rowsOf, squaredLengths, sumOfProducts } from './rows.ts';
 import { type GhostNorm, type LayerRules, type Mixes, none, type ParametrisedUse, type Vjp } from './rule.ts';
 
 /**
@@ -44,9 +44,8 @@ function ghostNorm({
 
 /** The norm from both Gram matrices [subjects, T, T], whose diagonals bound its rounding. */
 function ofGrams(inputs: Value, outputs: Value, terms: number): GhostNorm {
-  const squared = reshape(reduceSum(mul(inputs, outputs), [1, 2]), [inputs.shape[0]!, 1]);
   const reach = reachOf(inputs, outputs);
-  return { squared, magnitude: mul(reach, reach), terms };
+  return { squared: sumOfProducts(inputs, outputs), magnitude: mul(reach, reach), terms };
 }
 
 function subjectGradients({ node, at, outputGradient, subjects }: ParametrisedUse): Value {

@@ -1,6 +1,6 @@
 import type { Value } from '../builder.ts';
-import { add, cast, equal, expand, matmul, mul, reduceSum, reshape } from '../ops.ts';
-import { gram, reachOf, rowsOf } from './rows.ts';
+import { add, cast, equal, expand, matmul, mul, reshape } from '../ops.ts';
+import { gram, reachOf, rowsOf, sumOfProducts } from './rows.ts';
 import type { LayerRules, Mixes, ParametrisedUse, Vjp } from './rule.ts';
 
 /**
@@ -49,14 +49,13 @@ export const perExample: LayerRules = {
     const products = gram(outputGradient, subjects);
     const reach = reachOf(products);
     return {
-      squared: reshape(reduceSum(mul(products, same), [1, 2]), [subjects, 1]),
+      squared: sumOfProducts(products, same),
       magnitude: mul(reach, reach),
       terms: t + node.shape[1]!,
     };
   },
   subjectGradients,
-  clippedSum: ({ node, outputGradient }) =>
-    scatterAdd(node.inputs[1]!, outputGradient, node.inputs[0]!.shape[0]!),
+  clippedSum: ({ node, outputGradient }, ids) => scatterAdd(ids, outputGradient, node.inputs[0]!.shape[0]!),
 };
 
 export const mixes: Mixes = (_node, [table]) =>
@@ -80,5 +79,5 @@ export function crossWithHead(use: ParametrisedUse, head: ParametrisedUse): Valu
     products.dtype,
   );
   const chosen = matmul(oneHot, rowsOf(head.outputGradient, subjects), { transB: true });
-  return reshape(reduceSum(mul(products, chosen), [1, 2]), [subjects, 1]);
+  return sumOfProducts(products, chosen);
 }
