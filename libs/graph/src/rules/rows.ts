@@ -8,14 +8,16 @@ export const rowsOf = (value: Value, subjects: number): Value =>
   reshape(value, [subjects, value.shape[0]! / subjects, value.shape.at(-1)!]);
 
 /** Smallest normal number of a float dtype: below it a product may lose all its bits. */
-export const smallestNormal = (dtype: Value['dtype']): number => (dtype === 'float64' ? 2 ** -1022 : 2 ** -126);
+export const smallestNormal = (dtype: Value['dtype']): number =>
+  dtype === 'float64' ? 2 ** -1022 : 2 ** -126;
 
 /**
  * What is added to a squared length, which may have lost this much and more to underflow: a row of 1e-23 has the squared length 0 in float32, and with
  * an output gradient of 1e18 a norm of 1e-5. It is the smallest normal number over the unit roundoff, so that what a bound on the
  * rounding takes of it covers the underflow of Gram matrices as well; as a length it is 4e-16 in float32.
  */
-const lengthFloor = (dtype: Value['dtype']): number => smallestNormal(dtype) * (dtype === 'float64' ? 2 ** 53 : 2 ** 24);
+const lengthFloor = (dtype: Value['dtype']): number =>
+  smallestNormal(dtype) * (dtype === 'float64' ? 2 ** 53 : 2 ** 24);
 
 /** Upper bound of the squared length of every row, up to rounding, [n, 1]. Not ReduceSumSquare, which takes twice the time of Mul and ReduceSum in ONNX Runtime 1.30. */
 export const squaredLengths = (rows: Value): Value =>
