@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import {
   cnn,
   cnnParameters,
@@ -372,6 +373,8 @@ async function report(): Promise<void> {
           : ''),
     );
   }
+  const noise = benchOf('../../privacy/src/noise/noise.bench.ts');
+  const accountants = benchOf('../../privacy/src/accountants/accountants.bench.ts');
   if (isJson)
     console.log(
       JSON.stringify({
@@ -382,8 +385,21 @@ async function report(): Promise<void> {
         secondsPerModel: seconds,
         baseline: 'rows' in baseline ? { torch: baseline.torch, opacus: baseline.opacus } : baseline,
         rows,
+        noise,
+        accountants,
       }),
     );
+}
+
+/** The figures of another measurement, or its text on the terminal. */
+function benchOf(path: string): unknown {
+  const file = fileURLToPath(new URL(path, import.meta.url));
+  if (!isJson) {
+    spawnSync(process.execPath, [file], { stdio: 'inherit' });
+    return undefined;
+  }
+  const { stdout } = spawnSync(process.execPath, [file, '--json'], { encoding: 'utf8' });
+  return JSON.parse(stdout);
 }
 
 const memory = options.indexOf('--memory');
