@@ -307,6 +307,7 @@ const CLIPPINGS: readonly Clipping[] = [
 /** 13 cases, 2 norm rules, 2 or 3 clippings: 58 graphs. */
 const TRIALS = 180;
 const LONG_TRIALS = 100;
+const NEIGHBOUR_TRIALS = 20;
 
 for (const [name, each] of Object.entries(CASES)) {
   test(`one unit, ${name}: at most C (1 + 1e-6), and C is reached`, async () => {
@@ -315,7 +316,6 @@ for (const [name, each] of Object.entries(CASES)) {
         if (clipping.kind === 'per-layer' && !each.layers) continue;
         const seed = `${name}, ${norms}, ${clipping.kind}`;
         const found = await contributions(each, { norms, clipping, sums: 'float64' }, TRIALS, seed);
-        if (process.env.SHOW) console.log(seed, found);
         assert.ok(found.worst <= 1 + 1e-6, `${seed}: ${found.worst} C`);
         assert.ok(found.clipped >= 10, `${seed}: clipped ${found.clipped} times only`);
         assert.ok(
@@ -360,9 +360,87 @@ for (const width of [4, 64]) {
         tally.most[trial % 2] = Math.max(tally.most[trial % 2]!, length);
       }
       await rig.close();
-      if (process.env.SHOW) console.log(norms, width, tally);
       assert.ok(tally.worst <= 1 + 1e-6, `${norms}: ${tally.worst} C`);
       assert.ok(tally.most[1]! >= 0.99, `${norms}: rows that pull one way reach ${tally.most[1]} C`);
     }
   });
 }
+
+/** Inputs without one unit: the others move up, so that sums are taken in another order, and padding comes last. */
+function without(rig: Rig, unit: number): void {
+  const { units } = rig.shape;
+  for (const name of ['x', 'ids', 'labels', 'mask', 'pull']) {
+    const data = rig.feeds[name]?.data;
+    if (!data) continue;
+    const size = data.length / units;
+    data.copyWithin(unit * size, (unit + 1) * size);
+    if (data instanceof BigInt64Array) data.fill(0n, data.length - size);
+    else data.fill(0, data.length - size);
+  }
+}
+
+/** Batches whose units all pull one way, which is where a sum in float32 loses most; a few hold what they like. */
+function batch(rig: Rig, random: RandomSource): void {
+  const { units, rows } = rig.shape;
+  adversarial(rig, random, 'plain');
+  for (const name of ['x', 'ids', 'labels', 'pull']) {
+    const data = rig.feeds[name]?.data;
+    if (!data) continue;
+    const size = data.length / units;
+    for (let unit = 1; unit < units; unit++) {
+      if (random.below(4) > 0) data.copyWithin(unit * size, 0, size);
+    }
+    if (data instanceof Float32Array) {
+      for (let i = 0; i < data.length; i++) data[i]! *= 1 + 1e-3 * random.uniform();
+      if (random.below(3) === 0) data[random.below(data.length)] = Number.NaN;
+    }
+  }
+  rig.floats('mask').fill(1);
+  if (rows > 1) rig.floats('mask')[random.below(units * rows)] = 0;
+}
+
+const NEIGHBOURS: Readonly<Record<string, readonly number[]>> = {
+  MLP: [4, 64, 256, 1_100],
+  'MLP, several rows': [4, 64, 256],
+  'tied embedding and head': [64, 256],
+  attention: [16, 256],
+  convolution: [16, 256],
+  'any inputs and gradients': [64, 256, 600],
+};
+
+for (const [name, sizes] of Object.entries(NEIGHBOURS)) {
+  test(`neighbouring batches, ${name}: sums in float32 differ by at most C (1 + rounding)`, async () => {
+    for (const units of sizes) {
+      for (const clipping of CLIPPINGS.slice(0, 2)) {
+        const rig = await Rig.of({ ...CASES[name]!, units }, { clipping });
+        const random = seededRandom('sensitivity', 'neighbours', name, units, clipping.kind);
+        const seed = `${units} units, ${clipping.kind}`;
+        let [worst, alone] = [0, 0];
+        for (let trial = 0; trial < NEIGHBOUR_TRIALS; trial++) {
+          batch(rig, random);
+          const clip = Math.fround(10 ** (-3 * random.uniform()));
+          rig.floats('l2ClipNorm')[0] = clip;
+          const more = await rig.sums();
+          without(rig, random.below(units));
+          const less = await rig.sums();
+          const moved = lengthOf(...more.map((sum, p) => sum.map((value, i) => value - less[p]![i]!)));
+          assert.ok(Number.isFinite(moved), `${seed}: a sum is not finite`);
+          worst = Math.max(worst, moved / clip);
+          rig.floats('mask').fill(0).fill(1, 0, rig.shape.rows);
+          alone = Math.max(alone, lengthOf(...(await rig.sums())) / clip);
+        }
+        await rig.close();
+        const { rounding } = rig.clipped;
+        assert.ok(rounding <= 0.05, `${seed}: a rounding of ${rounding} C is charged`);
+        assert.ok(worst <= 1 + rounding, `${seed}: ${worst} C, charged are ${1 + rounding}`);
+        assert.ok(worst >= 0.99, `${seed}: no batch moves by more than ${worst} C`);
+        assert.ok(alone <= 1 + 1e-6, `${seed}: one unit's contribution in float32 is ${alone} C`);
+      }
+    }
+  });
+}
+
+test('the trials are at least ten thousand', () => {
+  const graphs = Object.values(CASES).map(({ layers }) => 2 * (layers ? 3 : 2));
+  assert.ok(TRIALS * graphs.reduce((sum, count) => sum + count) >= 10_000);
+});
