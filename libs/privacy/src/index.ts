@@ -90,8 +90,11 @@ export { PrivacyRandomness, type RunMode } from './randomness.ts';
 export { cyclicGroup, sampleCyclicPoisson } from './sampling/cyclic.ts';
 export { capFor, samplePoisson, sampleTruncatedPoisson } from './sampling/poisson.ts';
 export { type DpSgdParts, dpSgdStep } from './step/dp-sgd.ts';
-export { mlpModel, rowUnits, type UnitRows } from './step/mlp-model.ts';
+export { type FrozenEncoder, type FrozenEncoderOptions, frozenEncoderModel } from './step/frozen-encoder.ts';
+export { mlpModel, type Network, rowClassifier, rowUnits, type UnitRows } from './step/mlp-model.ts';
+export { cnnModel, type Pictures, pictureUnits } from './step/picture-model.ts';
 export type { PrivateModel, UnitSource } from './step/private-model.ts';
+export { tokenUnits, transformerModel, type Windows } from './step/sequence-model.ts';
 export {
   createDpTrainer,
   type DpTrainer,

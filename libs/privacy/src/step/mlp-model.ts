@@ -1,25 +1,32 @@
-import { type MlpSpec, mlp, mul, reshape, softmaxCrossEntropy } from '@lethe/graph';
+import { type MlpSpec, mlp, mul, reshape, softmaxCrossEntropy, type Value } from '@lethe/graph';
 import { assert } from '@lethe/std';
 import { float32, tensor } from '@lethe/tensor';
 import type { PrivateModel, UnitSource } from './private-model.ts';
 
+/** Takes rows [n, p] to logits [n, classes], each row by itself. */
+export type Network = (x: Value) => { readonly logits: Value; readonly parameters: readonly Value[] };
+
 /**
- * A perceptron classifier (two widths make softmax regression). Inputs: `x` [units, rows, p], `labels` int64 [units rows], `mask` [units rows] with 1 for a row
- * that is there. A unit's loss is the sum of the cross-entropies of its rows.
+ * A classifier of rows. Inputs: `x` [units, rows, p], `labels` int64 [units rows], `mask` [units rows] with 1 for a row that is there: what
+ * `rowUnits` gives. A unit's loss is the sum of the cross-entropies of its rows.
+ * @param features p, the values of a row
  */
-export function mlpModel(spec: MlpSpec, rowsPerUnit: number): PrivateModel {
-  const features = spec.widths[0]!;
+export function rowClassifier(features: number, rowsPerUnit: number, network: Network): PrivateModel {
   return {
     build(g, units) {
       const rows = units * rowsPerUnit;
       const x = g.examples('x', [units, rowsPerUnit, features]);
       const labels = g.examples('labels', [rows], 'int64');
       const mask = g.examples('mask', [rows]);
-      const { logits, parameters } = mlp(reshape(x, [rows, features]), spec);
+      const { logits, parameters } = network(reshape(x, [rows, features]));
       return { losses: mul(softmaxCrossEntropy(logits, labels), mask), parameters };
     },
   };
 }
+
+/** A perceptron classifier of rows (two widths make softmax regression); `initialWeights` of @lethe/optim starts it. */
+export const mlpModel = (spec: MlpSpec, rowsPerUnit: number): PrivateModel =>
+  rowClassifier(spec.widths[0]!, rowsPerUnit, (x) => mlp(x, spec));
 
 /** One unit's rows: features row-major [rows, p], one label each. */
 export interface UnitRows {
