@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { runVerify } from '@lethe/certificate';
+import { type CertificateFile, runVerify } from '@lethe/certificate';
 import type { Summary } from '@lethe/demo/summary';
 import { withDirectory } from './support-small/platform.ts';
 
@@ -56,11 +56,18 @@ test('the demonstration keeps what it promises', { timeout: 420_000 }, async (t)
       assert.ok(hashing.timeSaved < 1, 'the update took time, and it was measured');
     });
     await t.test('differential privacy', () => {
-      assert.ok(dp.accuracy >= 0.86, String(dp.accuracy));
-      assert.ok(dp.epsilonUpper <= 3 && dp.epsilonUpper > 0);
-      assert.equal(dp.delta, 1e-5);
-      assert.ok(dp.noiseMultiplier > 0 && dp.samplingProbability > 0);
-      assert.equal(dp.neighboringRelation, 'add-or-remove-one');
+      assert.ok(dp.accuracy >= 0.93, String(dp.accuracy));
+      assert.ok(dp.record.accuracy >= 0.94, String(dp.record.accuracy));
+      assert.deepEqual([dp.unit, dp.record.unit], ['subject', 'record']);
+      for (const model of [dp, dp.record]) {
+        assert.ok(model.epsilonUpper <= 3 && model.epsilonUpper > 0);
+        assert.equal(model.delta, 1e-5);
+        assert.ok(model.noiseMultiplier > 0 && model.samplingProbability > 0);
+        assert.equal(model.neighboringRelation, 'add-or-remove-one');
+        assert.equal(model.secondOpinion, 'agreed');
+        assert.ok(Math.abs(model.epsilonIndependent! - model.epsilonUpper) < 0.01);
+      }
+      assert.ok(dp.record.epsilonOfPerson > dp.record.epsilonUpper, 'a record-level promise is weaker');
     });
     await t.test('exact unlearning', () => {
       assert.ok(unlearning.accuracy >= 0.9, String(unlearning.accuracy));
@@ -84,6 +91,26 @@ test('the demonstration keeps what it promises', { timeout: 420_000 }, async (t)
       assert.ok(['PASS', 'FAIL', 'INCONCLUSIVE'].includes(audit.verdict), audit.verdict);
       for (const figure of [audit.keepAuc, audit.deleteAuc, audit.power])
         assert.ok(figure >= 0 && figure <= 1, String(figure));
+    });
+    await t.test('the certificate claims what each private model promised', () => {
+      const file = JSON.parse(readFileSync(join(out, 'certificate.json'), 'utf8')) as CertificateFile;
+      for (const [model, id, unit] of [
+        [dp, 'digits-dp', 'SUBJECT'],
+        [dp.record, 'digits-dp-record', 'RECORD'],
+      ] as const) {
+        const claim = file.body.claims.find(({ artefact }) => artefact.endsWith(`/models/${id}`));
+        assert.equal(claim?.claim, 'ERASED_CERTIFIED');
+        assert.deepEqual(claim.guarantee, {
+          epsilon: model.epsilonUpper,
+          delta: model.delta,
+          unit,
+          neighboringRelation: model.neighboringRelation,
+        });
+        assert.equal(claim.details.secondOpinion, 'agreed');
+        assert.equal(/a person with k records/.test(String(claim.details.group)), unit === 'RECORD');
+        assert.match(String(claim.details.planHash), /^[0-9a-f]{64}$/);
+      }
+      assert.equal(file.body.overall, 'ERASED_CERTIFIED', 'the weakest claim');
     });
     await t.test('certificate', () => {
       assert.equal(certificate.verified, true);

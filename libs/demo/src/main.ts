@@ -84,9 +84,13 @@ async function demo(out: string, json: boolean): Promise<void> {
     note(
       `accuracy ${f(summary.federation!.accuracy)} (without hashing ${f(summary.federation!.accuracyWithoutHashing)})`,
     );
-    step('5  Private training: DP-SGD, clipped per subject');
+    step('5  Private training: DP-SGD on fixed features, per subject and, a weaker promise, per record');
     await trainPrivately(stage, root);
-    note(`accuracy ${f(summary.dp!.accuracy)} at epsilon <= ${summary.dp!.epsilonUpper}`);
+    const { record, ...subject } = summary.dp!;
+    note(`accuracy ${f(subject.accuracy)} at epsilon <= ${subject.epsilonUpper} for all of a person`);
+    note(
+      `accuracy ${f(record.accuracy)} at epsilon <= ${record.epsilonUpper} for one record alone; for a person of four records that is epsilon <= ${record.epsilonOfPerson}`,
+    );
     step('6  An ensemble that can forget exactly: 8 shards x 4 slices with checkpoints');
     const ensembleAccuracy = await trainEnsemble(stage, root);
     note(`accuracy ${f(ensembleAccuracy)}`);

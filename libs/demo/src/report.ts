@@ -1,7 +1,7 @@
 /** `report.html`: one self-contained page about a run, for a person to read. No scripts, no network. */
 import type { CertificateFile } from '@lethe/certificate';
 import { rocPoints } from '@lethe/statistics';
-import type { Summary } from './summary.ts';
+import type { PrivateModel, Summary } from './summary.ts';
 
 const COLOURS = { out: '#7a7f87', keep: '#c2571a', delete: '#1f6f78' } as const;
 
@@ -30,9 +30,14 @@ brought to a state without them, and a certificate said so: <b>${body.status}</b
           ],
           hashing && ['The new digits alone (mAP)', number(hashing.mapNewClasses), ''],
           dp && [
-            'Private classifier (DP-SGD)',
+            'Private classifier (DP-SGD), hides <b>everything of a person</b>',
             number(dp.accuracy),
-            `&epsilon; &le; ${dp.epsilonUpper} at &delta; = ${dp.delta}, ${dp.neighboringRelation} subject`,
+            guarantee(dp),
+          ],
+          dp && [
+            'Private classifier (DP-SGD), hides <b>one record alone</b>: the weaker promise',
+            number(dp.record.accuracy),
+            `${guarantee(dp.record)}; for a person of four records &epsilon; &le; ${dp.record.epsilonOfPerson}`,
           ],
           unlearning && [
             'Ensemble of 8 shards',
@@ -42,6 +47,7 @@ brought to a state without them, and a certificate said so: <b>${body.status}</b
         ],
       ),
     ),
+    dp ? privacySection(dp) : '',
     hashing
       ? section(
           'Learning on without touching the old codes',
@@ -96,6 +102,34 @@ svg{width:100%;height:auto;font:11px system-ui,sans-serif}
 ${sections.join('\n')}
 </body></html>
 `;
+}
+
+const guarantee = ({ epsilonUpper, delta, neighboringRelation, unit }: PrivateModel): string =>
+  `&epsilon; &le; ${epsilonUpper} at &delta; = ${delta}, ${html(neighboringRelation)} ${html(unit)}`;
+
+function privacySection({ record, ...subject }: NonNullable<Summary['dp']>): string {
+  const models = [subject, record];
+  const opinion = ({ epsilonIndependent, secondOpinion }: PrivateModel): string =>
+    epsilonIndependent === undefined
+      ? html(secondOpinion)
+      : `${epsilonIndependent.toFixed(4)}, ${html(secondOpinion)}`;
+  const rows = models.map((model) => [
+    html(model.unit),
+    String(model.epsilonUpper),
+    opinion(model),
+    String(model.delta),
+    model.noiseMultiplier.toFixed(3),
+    `${model.steps} at probability ${Number(model.samplingProbability.toPrecision(4))}`,
+  ]);
+  const both = subject.epsilonUpper + record.epsilonOfPerson;
+  return section(
+    'What the private models promise',
+    `${table(['hides', '&epsilon; quoted', 'second opinion', '&delta;', 'noise multiplier', 'steps'], rows)}
+<p>Both are linear models on fixed features (<code>${html(subject.features)}</code>) that nothing was fitted for. The first is clipped per <b>subject</b>: whether a person took part, with
+all of their records, changes the odds of any outcome by at most e<sup>&epsilon;</sup>, but for &delta;. The second is clipped per <b>record</b>. That is weaker: it hides a single digit, and for a
+person of four the bound is &epsilon; &le; ${record.epsilonOfPerson}. Whoever sees both models is bound by both together, at most ${both.toFixed(2)} for a person, at twice the &delta;. &epsilon; is an
+upper bound by a privacy loss distribution; the second opinion is an accountant that shares no code with it.</p>`,
+  );
 }
 
 type Audit = NonNullable<CertificateFile['body']['audit']>;

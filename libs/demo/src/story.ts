@@ -16,22 +16,24 @@ import {
 } from '@lethe/datasets';
 import { DEFAULT_HASH_OPTIONS } from '@lethe/hashing';
 import { writeRowsFile } from '@lethe/party';
+import { groupEpsilon } from '@lethe/privacy';
 import { base64, concatBytes, hex, LetheError } from '@lethe/std';
 import { verticalPlan } from '@lethe/vertical';
 import { DEMO } from './errors.ts';
 import { accuracy, chunks, inFlight, meanPrecision } from './measure.ts';
 import { type Platform, runToEnd, runWorker, startParty } from './platform.ts';
-import type { Summary } from './summary.ts';
+import type { PrivateModel, Summary } from './summary.ts';
 import type { FullRetrain } from './workers/full-retrain.ts';
 
 const CANARIES = 2_500;
 const PREDICT_ROWS = 500;
 const IN_FLIGHT = 32;
 const RECORDS_PER_SUBJECT = 4;
+const FEATURES = 'hog';
 /** Neighbours of a search: the service's limit, so that an item of the person is seen wherever it ranks among its class. */
 const NEIGHBOURS = 1_000;
 const PARTIES = ['left', 'right'] as const;
-const MODEL = { dp: 'digits-dp', ensemble: 'digits-ensemble' } as const;
+const MODEL = { subject: 'digits-dp', record: 'digits-dp-record', ensemble: 'digits-ensemble' } as const;
 
 export interface Stage {
   readonly platform: Platform;
@@ -55,7 +57,6 @@ const names = (tenant: string) => ({
   audit: resourceName('audit', tenant, 'canaries'),
   fn: resourceName('hashFunction', tenant, 'digits'),
   federation: resourceName('federation', tenant, 'columns'),
-  dp: resourceName('model', tenant, MODEL.dp),
   ensemble: resourceName('model', tenant, MODEL.ensemble),
 });
 
@@ -350,31 +351,51 @@ async function modelAccuracy({ platform }: Stage, name: string): Promise<number>
   );
 }
 
-/** 4. A classifier by DP-SGD with exact clipping per subject. */
+/**
+ * 4. Two classifiers by DP-SGD on fixed features: one hides everything of a person, the other a single record, which is a weaker promise. What is
+ * not said here is the service's default for this number of records.
+ */
 export async function trainPrivately(stage: Stage, root: string): Promise<void> {
+  const [subject, record] = [await trainOne(stage, root, 'subject'), await trainOne(stage, root, 'record')];
+  const { samplingProbability, noiseMultiplier, steps, delta } = record;
+  const runs = [{ samplingProbability, noiseMultiplier, steps }];
+  const ofPerson = groupEpsilon(runs, 'add-remove', delta, RECORDS_PER_SUBJECT);
+  const epsilonOfPerson = Math.ceil(100 * ofPerson) / 100;
+  stage.summary.dp = { ...subject, record: { ...record, epsilonOfPerson } };
+}
+
+async function trainOne(stage: Stage, root: string, unit: 'subject' | 'record'): Promise<PrivateModel> {
+  const defaults = { steps: 0, l2ClipNorm: 0, learningRate: 0 };
   const dpSgd = {
+    ...defaults,
     epsilon: 3,
     delta: 1e-5,
     samplingProbability: 0.25,
-    steps: 60,
-    l2ClipNorm: 1,
-    learningRate: 2,
     momentum: 0.9,
-    rowsPerSubjectMax: 4,
+    rowsPerSubjectMax: RECORDS_PER_SUBJECT,
+    features: FEATURES,
+    unit,
   };
-  const model = await train(stage, MODEL.dp, { root, method: { $case: 'dpSgd', value: dpSgd } });
+  const model = await train(stage, MODEL[unit], { root, method: { $case: 'dpSgd', value: dpSgd } });
   const { privacy } = model;
   if (!privacy) throw DEMO.WORK_FAILED('the private model names no guarantee');
+  const { epsilonUpper, delta, noiseMultiplier, samplingProbability, steps, neighboringRelation } = privacy;
+  const { epsilonIndependent, secondOpinion } = privacy;
   stage.note(
-    `epsilon at most ${privacy.epsilonUpper} at delta ${privacy.delta}, ${privacy.randomSource} noise, ${privacy.accountant}`,
+    `per ${privacy.unit}: epsilon at most ${epsilonUpper} at delta ${delta}, second opinion ${epsilonIndependent?.toFixed(4) ?? 'none'} (${secondOpinion}), ${privacy.randomSource} noise`,
   );
-  stage.summary.dp = {
+  return {
     accuracy: await modelAccuracy(stage, model.name),
-    epsilonUpper: privacy.epsilonUpper,
-    delta: privacy.delta,
-    noiseMultiplier: privacy.noiseMultiplier,
-    samplingProbability: privacy.samplingProbability,
-    neighboringRelation: privacy.neighboringRelation,
+    unit: privacy.unit,
+    features: FEATURES,
+    epsilonUpper,
+    ...(epsilonIndependent === undefined ? {} : { epsilonIndependent }),
+    secondOpinion: secondOpinion ?? 'not-possible',
+    delta,
+    noiseMultiplier,
+    samplingProbability,
+    steps,
+    neighboringRelation,
   };
 }
 

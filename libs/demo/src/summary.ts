@@ -1,3 +1,24 @@
+/** A private model and what its guarantee says. */
+export interface PrivateModel {
+  /** Fraction of the 2,000 test digits. */
+  readonly accuracy: number;
+  /** What the guarantee hides: subject (everything of one person) or record (one record alone, the weaker promise). */
+  readonly unit: string;
+  /** Fixed transform of the rows before the linear model. */
+  readonly features: string;
+  /** Accounted upper bound. */
+  readonly epsilonUpper: number;
+  /** The same by an accountant that shares no code; absent where its guard refuses. */
+  readonly epsilonIndependent?: number;
+  /** agreed, or not-possible. */
+  readonly secondOpinion: string;
+  readonly delta: number;
+  readonly noiseMultiplier: number;
+  readonly samplingProbability: number;
+  readonly steps: number;
+  readonly neighboringRelation: string;
+}
+
 /**
  * `summary.json`: the figures of a run. A key is absent when its step did not run; no value is ever filled in.
  */
@@ -28,14 +49,12 @@ export interface Summary {
     /** 1 - processor time of the update / that of a full retraining (statistics and solve). */
     timeSaved: number;
   };
-  dp?: {
-    accuracy: number;
-    /** Accounted upper bound. */
-    epsilonUpper: number;
-    delta: number;
-    noiseMultiplier: number;
-    samplingProbability: number;
-    neighboringRelation: string;
+  /** The model that hides everything of one person; `record` is a second model, which hides one record alone. */
+  dp?: PrivateModel & {
+    readonly record: PrivateModel & {
+      /** What the second model's guarantee is for a person: upper bound for a group of that person's four records, same delta. */
+      readonly epsilonOfPerson: number;
+    };
   };
   unlearning?: {
     /** Of the ensemble on the test digits, before the erasure. */

@@ -92,7 +92,15 @@ const claimOf = (artefact: string, kind: string, method: string): common.Artefac
   details: {},
 });
 
-/** The person's own guarantee: a group of one. Canaries are in no DP training, so they ask for nothing here. */
+/** Of how many units the guarantee is stated: one. A model does not list its members, so how many records the person had stands elsewhere. */
+const groupOf = (unit: string): Record<string, string> => ({
+  groupSize: '1',
+  ...(unit === 'record'
+    ? { group: 'one record: a person with k records has the weaker guarantee of a group of k' }
+    : {}),
+});
+
+/** The guarantee of one unit. Canaries are in no DP training, so they ask for nothing here. */
 function certified(
   { run }: LoadedRun,
   { name, kind, digest, privacy }: learning.Model,
@@ -114,7 +122,7 @@ function certified(
       l2ClipNorm: String(guarantee.l2ClipNorm),
       accountant: guarantee.accountant,
       randomSource: guarantee.randomSource,
-      groupSize: '1',
+      ...groupOf(guarantee.unit),
       cohort: 'never in this model',
       ...(guarantee.plan ? { ...ledgerDetails(run, name), ...opinionDetails(guarantee) } : {}),
     },
@@ -145,7 +153,7 @@ function certifiedWeights({ tenant, id, run }: LoadedRun): common.ArtefactClaim 
       steps: String(stepsCharged(run)),
       l2ClipNorm: String(plan.clipping.l2ClipNorm),
       accountant: plan.accountant,
-      groupSize: '1',
+      ...groupOf(plan.unit),
       cohort: 'never in this model',
       ...ledgerDetails(run, name),
     },
