@@ -54,5 +54,5 @@ export const DP_SGD_ADVICE: Readonly<Record<keyof DpSgdDefaults, string>> = {
   learningRate: '2 / l2ClipNorm: a step moves by their product, so tune the two as one number',
   momentum: '0.9 averages the noise of about ten steps and is free, as everything after the noise; 0 is none',
   rowsPerSubjectMax:
-    'a subject with more rows is refused; the divisor counts on it, so keep it near the real maximum',
+    'set it to the most rows that a subject can have (known without a look at the records): a subject with more is refused, and per subject the divisor is the expected records over it, so that 16 where nobody has more than 4 makes each step 4 times too long',
 };

@@ -52,7 +52,11 @@ export function addTrain(program: Command, cli: Cli): void {
     .option('--l2-clip-norm <x>', "bound of a unit's gradient", positive())
     .option('--learning-rate <x>', 'learning rate', positive())
     .option('--momentum <x>', 'heavy-ball momentum, 0 for none', momentum, 0.9)
-    .option('--rows-per-subject-max <n>', 'a subject with more rows is refused', integer(1))
+    .option(
+      '--rows-per-subject-max <n>',
+      'most rows of a subject; one with more is refused (default 16)',
+      integer(1),
+    )
     .option('--unit <unit>', 'what the guarantee hides: subject or record (default subject)')
     .option('--features <name>', 'fixed transform of the rows: none or hog (default none)')
     .option('--architecture <name>', 'linear or mlp (default linear)')
@@ -65,7 +69,11 @@ export function addTrain(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       '\nWhat is left out takes the default that the literature advises for the number of records: lethe train defaults.' +
-        '\n\nExamples:\n  $ lethe train dp sensors-dp --dataset sensors --epsilon 3\n',
+        '\nSet --rows-per-subject-max to the most rows that a subject can have. The sum over subjects is divided by the expected' +
+        '\nrecords over it, so that 16 where nobody has more than 4 makes each step 4 times too long. Pictures: --features hog.' +
+        '\n\nExamples:' +
+        '\n  $ lethe train dp sensors-dp --dataset sensors --epsilon 3 --rows-per-subject-max 4' +
+        '\n  $ lethe train dp digits-dp --dataset digits --features hog --rows-per-subject-max 4\n',
     )
     .action((id: string, options: TrainOptions<Partial<learning.DpSgdSpec>>, command: Command) => {
       const { dataset, root, wait, ...given } = options;

@@ -86,7 +86,10 @@ export interface DpSgdSpec {
   learningRate: number;
   /** Heavy ball; 0 is none. 0.9 averages the noise of ten steps and is free: everything after the noise is post-processing. */
   momentum: number;
-  /** Rows of one subject that take part; a subject with more is refused. Default 16. */
+  /**
+   * Rows of one subject that take part; a subject with more is refused. Default 16. Per subject the divisor of a sum is the expected records over
+   * it, so set it to the most rows that a subject can have: 16 where nobody has more than 4 makes each step 4 times too long.
+   */
   rowsPerSubjectMax: number;
   /**
    * subject (default): everything of one data subject. record: one record alone, a weaker promise; an erased person with k records has k
