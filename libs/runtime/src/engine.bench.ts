@@ -318,10 +318,11 @@ function memoryOf(index: number, way: string): number {
   return Number(stdout.trim());
 }
 
-async function growWith(model: BenchModel, name: string): Promise<void> {
+async function growWith(model: BenchModel, name: Way['name']): Promise<void> {
   const feeds = model.feeds(seededRandom('engine.bench', 'feeds'));
   const before = process.memoryUsage().rss;
-  const way = name === 'plain' ? await plainWay(model, feeds) : await privateWay(model, feeds);
+  const make = { plain: plainWay, clipped: clippedWay, private: privateWay }[name];
+  const way = await make(model, feeds);
   for (let i = 0; i < 8; i++) await way.step();
   const growth = 1024 * process.resourceUsage().maxRSS - before;
   await way.close();
@@ -342,7 +343,11 @@ async function report(): Promise<void> {
   const rows = [];
   for (const [index, model] of MODELS.entries()) {
     const steps = await measured(model);
-    const memory = { plain: memoryOf(index, 'plain'), private: memoryOf(index, 'private') };
+    const memory = {
+      plain: memoryOf(index, 'plain'),
+      clipped: memoryOf(index, 'clipped'),
+      private: memoryOf(index, 'private'),
+    };
     const peer =
       'rows' in baseline ? baseline.rows.find((row) => row.model === model.baseline)?.modes : undefined;
     const ratio = {
@@ -367,7 +372,7 @@ async function report(): Promise<void> {
         (model.rows > 1
           ? `   ${((1000 * model.batch * model.rows) / steps.plain!.median).toFixed(0)} tokens/s plain`
           : '') +
-        `\n  memory: grows by ${memory.plain} MB plain, ${memory.private} MB private` +
+        `\n  memory: grows by ${memory.plain} MB plain, ${memory.clipped} MB clipped, ${memory.private} MB private (with the noise's thread)` +
         (peer
           ? `\n  Opacus: plain ${peer.plain?.wallMs.median.toFixed(1)}, ghost ${peer.ghost?.wallMs.median.toFixed(1)}, hooks ${peer.hooks?.wallMs.median.toFixed(1)} ms`
           : ''),
@@ -403,5 +408,5 @@ function benchOf(path: string): unknown {
 }
 
 const memory = options.indexOf('--memory');
-if (memory >= 0) await growWith(MODELS[Number(options[memory + 1])]!, options[memory + 2]!);
+if (memory >= 0) await growWith(MODELS[Number(options[memory + 1])]!, options[memory + 2] as Way['name']);
 else await report();

@@ -1,8 +1,11 @@
-/** The thread behind `NoiseWorker`: fills the blocks it is given, one step each, and gives them away again. */
+/**
+ * The thread behind `NoiseWorker`: fills the blocks it is given, one step each, and gives them away again. It loads the noise and nothing else of
+ * @lethe/privacy, which saves 20 MB.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
-import { StepNoise } from '@lethe/privacy';
+import { StepNoise } from '@lethe/privacy/step-noise';
 import { assert } from '@lethe/std';
-import { blockViews, type NoiseBlock, type NoiseThreadData } from './noise-worker.ts';
+import { blockViews, type NoiseBlock, type NoiseThreadData } from './noise-block.ts';
 
 assert(parentPort !== null, 'this file is the code of a worker thread');
 const port = parentPort;

@@ -2,20 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { drawNoiseKey, type NoiseGrid, PRIVACY, type PrivacyRandomness } from '@lethe/privacy';
 import { assert } from '@lethe/std';
 import { RUNTIME } from './errors.ts';
-
-/** What the thread is started with. */
-export interface NoiseThreadData {
-  readonly key: Uint8Array;
-  readonly grid: NoiseGrid;
-  readonly lengths: readonly number[];
-  readonly blocks: number;
-}
-
-/** The noise of one step on its way between the threads; the buffer has one owner at a time. */
-export interface NoiseBlock {
-  readonly step: number;
-  readonly buffer: ArrayBuffer;
-}
+import { blockViews, type NoiseBlock, type NoiseThreadData } from './noise-block.ts';
 
 export interface NoiseWorkerOptions {
   /** Gives the run's key, once; the thread has it from then on, and nobody else. */
@@ -25,16 +12,6 @@ export interface NoiseWorkerOptions {
   readonly lengths: readonly number[];
   /** Steps made in advance, each 4 bytes a value; one more block is with the caller. Default 2. */
   readonly ahead?: number;
-}
-
-/** One float32 view per parameter over a block. */
-export function blockViews(buffer: ArrayBuffer, lengths: readonly number[]): Float32Array<ArrayBuffer>[] {
-  let at = 0;
-  return lengths.map((length) => {
-    const view = new Float32Array(buffer, at, length);
-    at += 4 * length;
-    return view;
-  });
 }
 
 /**
