@@ -39,6 +39,7 @@ export {
 } from './model-summary.ts';
 export { type CnnSpec, cnn, cnnParameters, cnnSpec } from './models/cnn.ts';
 export { type MlpSpec, mlp, mlpParameters } from './models/mlp.ts';
+export { mlpStack, mlpStackParameters } from './models/mlp-stack.ts';
 export type { ParameterSpec } from './models/parameters.ts';
 export {
   type Transformer,

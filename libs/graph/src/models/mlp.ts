@@ -2,7 +2,7 @@ import type { Value } from '../builder.ts';
 import { dense } from '../layers.ts';
 import { relu, sigmoid, tanh } from '../ops.ts';
 
-const ACTIVATIONS = { relu, tanh, sigmoid } as const;
+export const ACTIVATIONS = { relu, tanh, sigmoid } as const;
 
 /** A multi-layer perceptron: `widths[0]` features, hidden layers, `widths.at(-1)` outputs. */
 export interface MlpSpec {
