@@ -3,7 +3,7 @@
  * else. Everything after the noise (velocity, model, predictions) is post-processing.
  */
 import type { learning } from '@lethe/contracts';
-import type { MlpSpec } from '@lethe/graph';
+import { type MlpSpec, mlpParameters } from '@lethe/graph';
 import { initialWeights, momentum, sgd } from '@lethe/optim';
 import {
   createDpTrainer,
@@ -13,7 +13,7 @@ import {
   rowUnits,
   type UnitRows,
 } from '@lethe/privacy';
-import { onnxEngine } from '@lethe/runtime';
+import { NoiseWorker, onnxEngine } from '@lethe/runtime';
 import type { RandomSource } from '@lethe/std';
 import { float32, type Tensor, zeros } from '@lethe/tensor';
 
@@ -44,6 +44,15 @@ export interface DpTraining {
 /** Input values of one run of the graph: 32 MB. A schedule, without influence on what is released. */
 const VALUES_PER_RUN = 8 * 1024 * 1024;
 const UNITS_PER_RUN_MAX = 1_024;
+
+/** Parameters from which a step's noise, 6 ns a value, is worth a thread that makes it ahead: the thread takes 50 MB. */
+const NOISE_AHEAD_FROM = 100_000;
+
+const valuesOf = (model: MlpSpec): number =>
+  mlpParameters(model).reduce(
+    (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+    0,
+  );
 
 /** What is trained and asked. @param spec of the run; of release 0.1 it names no architecture */
 export function privateClassifier(
@@ -91,6 +100,9 @@ export async function dpTrainer(training: DpTraining): Promise<RunningDp> {
     engine: onnxEngine(),
     execution: {
       unitsPerRun: Math.max(1, Math.min(UNITS_PER_RUN_MAX, Math.floor(VALUES_PER_RUN / perUnit))),
+      ...(valuesOf(model) > NOISE_AHEAD_FROM
+        ? { noise: (grid, lengths) => NoiseWorker.start({ randomness, grid, lengths }) }
+        : {}),
     },
   });
   if (from) trainer.resume({ ...from, parameters: from.weights, optimizerState: from.optimizer });
