@@ -4,6 +4,8 @@ import type { DpPlan, PlanClipping } from '../plan.ts';
 import type { PrivacyRandomness } from '../randomness.ts';
 
 export interface AdaptiveClipping {
+  /** Forgets what a step that failed has counted: a unit counts once in a release. */
+  start(): void;
   /** Counts units of the running step. @param norms of the units that take part [n] */
   count(norms: Float32Array, l2ClipNorm: number): void;
   /** The bound of the next step, from this step's noisy count. Public. */
@@ -27,6 +29,9 @@ export function adaptiveClipping(
   let halves = 0;
   let step = 0;
   return {
+    start() {
+      halves = 0;
+    },
     count(norms, l2ClipNorm) {
       for (const norm of norms) halves += norm <= l2ClipNorm ? 0.5 : -0.5;
     },
@@ -34,7 +39,6 @@ export function adaptiveClipping(
       const noise = new Float32Array(1);
       stream.fill(step++, grid, [noise]);
       const rounded = Math.round(halves / grid.spacing) * grid.spacing;
-      halves = 0;
       const fraction = (rounded + noise[0]!) / expectedUnits + 0.5;
       return l2ClipNorm * Math.exp(-learningRate * (Math.min(1, Math.max(0, fraction)) - quantile));
     },

@@ -266,6 +266,7 @@ async function chunkedTrainer(training: DpTraining, drawMax: number): Promise<St
     state,
     l2ClipNorm: plan.clipping.l2ClipNorm,
     async step() {
+      adaptive?.start();
       await dpSgdStep({
         sample: () => drawUnits(plan.sampling, units.population, randomness),
         clippedSum: (taken) => BoundedSum.of(clippedStep, taken, stepper.l2ClipNorm, drawMax),
