@@ -124,15 +124,21 @@ export function clippedGradientSum(
   const decided = decide(losses, wrt, options);
 
   const squares = decided.map((each) => squaredNorm(each, roundoff));
-  const total = (parts: readonly Value[]): Value => parts.reduce((sum, part) => add(sum, part));
-  const squared = total(squares);
-  // NaN compares false, so one comparison finds NaN and infinity. 0 gives C / 0 = infinity and the factor 1.
+  const total = (isIn: (i: number) => boolean): Value => {
+    const lost = decided.reduce((sum, each, i) => sum + (isIn(i) ? underflow(each) : 0), 0);
+    return add(
+      squares.filter((_, i) => isIn(i)).reduce((sum, part) => add(sum, part)),
+      lost,
+    );
+  };
+  const squared = total(() => true);
+  // NaN compares false, so one comparison finds NaN and infinity. It is never 0: what underflows is in it.
   const finite = less(squared, largest);
   const whole = typeof l2ClipNorm === 'number' ? graph.number(l2ClipNorm, dtype) : l2ClipNorm;
   const layers = clipping.kind === 'per-layer' ? layersOf(decided) : decided.map(() => 0);
   const shares = clipping.kind === 'per-layer' ? layerShares(layers, l2ClipNorm, clipping.bounds) : [1];
   const factors = layers.map((layer) => {
-    const own = sqrt(total(squares.filter((_, i) => layers[i] === layer)));
+    const own = sqrt(total((i) => layers[i] === layer));
     const bound = mul(whole, shares[layer]!);
     const factor =
       clipping.kind === 'automatic' ? div(bound, add(own, clipping.stability)) : minimum(div(bound, own), 1);
@@ -324,16 +330,20 @@ function sumRounding({ uses, plan }: Decided, roundoff: number): number {
   return 2 * (gamma(plan.rows * subjects + 2, unit) * reach + roundoff) * subjects;
 }
 
-/** An upper bound of each subject's squared norm over one parameter, [subjects, 1]. */
+/** What the last products of a squared norm lose to underflow at most: one for each element of a gradient, or for each pair of rows. */
+const underflow = ({ parameter, plan }: Decided): number =>
+  smallestNormal(parameter.dtype) *
+  (plan.rule === 'instantiated' ? 2 * elements(parameter.shape) : 4 * plan.rows ** 2);
+
+/** An upper bound of each subject's squared norm over one parameter, [subjects, 1], but for `underflow`. */
 function squaredNorm({ parameter, uses, plan }: Decided, roundoff: number): Value {
-  const smallest = smallestNormal(parameter.dtype);
   if (plan.rule === 'instantiated') {
     const { subjects } = uses[0]!;
     const size = elements(parameter.shape);
     // A batched product of rows with themselves: half the time of Mul and ReduceSum, and all terms are positive.
     const flat = reshape(instantiated(uses), [subjects, 1, size]);
     const squared = reshape(matmul(flat, flat, { transB: true }), [subjects, 1]);
-    return add(mul(squared, 1 + 2 * (size + 2) * roundoff), 2 * size * smallest);
+    return mul(squared, 1 + 2 * (size + 2) * roundoff);
   }
   const ghosts = uses.map((use) => layerRules(use.node).ghostNorm(use) as GhostNorm);
   let { squared } = ghosts[0]!;
@@ -346,8 +356,8 @@ function squaredNorm({ parameter, uses, plan }: Decided, roundoff: number): Valu
       ? ghosts[0]!.magnitude
       : ((sum) => mul(sum, sum))(ghosts.map(({ magnitude }) => sqrt(magnitude)).reduce((a, b) => add(a, b)));
   const terms = Math.max(...ghosts.map((ghost) => ghost.terms)) * ghosts.length;
-  // The last products may underflow too, one for each pair of rows.
-  const upper = add(add(squared, mul(reach, 4 * terms * roundoff)), 4 * plan.rows ** 2 * smallest);
+  const share = 4 * terms * roundoff;
+  const upper = reach === squared ? mul(squared, 1 + share) : add(squared, mul(reach, share));
   if (plan.rows === 1 || plan.sum === 'float64') return upper;
   return maximum(upper, mul(reach, 1 / reachMax(plan.rows) ** 2));
 }

@@ -19,7 +19,10 @@ export const smallestNormal = (dtype: Value['dtype']): number =>
 const lengthFloor = (dtype: Value['dtype']): number =>
   smallestNormal(dtype) * (dtype === 'float64' ? 2 ** 53 : 2 ** 24);
 
-/** Upper bound of the squared length of every row, up to rounding, [n, 1]. Not ReduceSumSquare, which takes twice the time of Mul and ReduceSum in ONNX Runtime 1.30. */
+/**
+ * Upper bound of the squared length of every row, up to rounding, [n, 1]. Not ReduceSumSquare, which takes twice the time of Mul and
+ * ReduceSum in ONNX Runtime 1.30.
+ */
 export const squaredLengths = (rows: Value): Value =>
   add(reduceSum(mul(rows, rows), [1], true), lengthFloor(rows.dtype));
 
@@ -36,7 +39,10 @@ export function gram(rows: Value, subjects: number): Value {
 export const sumOfProducts = (a: Value, b: Value): Value =>
   reshape(reduceSum(reduceSum(mul(a, b), [2]), [1]), [a.shape[0]!, 1]);
 
-/** Upper bound of `sum_t |a_t| |g_t|` of each subject [subjects, 1], up to rounding, from the diagonals of the Gram matrices of a and g [subjects, T, T]. */
+/**
+ * Upper bound of `sum_t |a_t| |g_t|` of each subject [subjects, 1], up to rounding, from the diagonals of the Gram matrices of a and g
+ * [subjects, T, T].
+ */
 export function reachOf(...grams: readonly Value[]): Value {
   const [subjects, t] = grams[0]!.shape as [number, number, number];
   const diagonal = (matrix: Value): Value => {

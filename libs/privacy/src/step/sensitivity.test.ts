@@ -440,6 +440,28 @@ for (const [name, sizes] of Object.entries(NEIGHBOURS)) {
   });
 }
 
+test('gradients whose squares underflow are clipped to a clip norm of their size', async () => {
+  for (const rows of [1, 5]) {
+    for (const norms of ['ghost', 'instantiated'] as const) {
+      const rig = await Rig.of({ build: probeOf(WIDTH), units: 3, rows }, { norms, sums: 'float64' });
+      const random = seededRandom('sensitivity', 'faint', rows, norms);
+      let worst = 0;
+      for (let trial = 0; trial < 50; trial++) {
+        adversarial(rig, random, 'plain');
+        for (const name of ['x', 'pull']) {
+          const data = rig.floats(name);
+          for (let i = 0; i < data.length; i++) data[i]! *= 1e-13;
+        }
+        rig.floats('l2ClipNorm')[0] = 1e-26;
+        rig.floats('mask').fill(0).fill(1, 0, rows);
+        worst = Math.max(worst, lengthOf(...(await rig.sums())) / 1e-26);
+      }
+      await rig.close();
+      assert.ok(worst > 0 && worst <= 1 + 1e-6, `${rows} rows, ${norms}: ${worst} C`);
+    }
+  }
+});
+
 test('the trials are at least ten thousand', () => {
   const graphs = Object.values(CASES).map(({ layers }) => 2 * (layers ? 3 : 2));
   assert.ok(TRIALS * graphs.reduce((sum, count) => sum + count) >= 10_000);
