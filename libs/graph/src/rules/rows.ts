@@ -12,9 +12,9 @@ export const smallestNormal = (dtype: Value['dtype']): number =>
   dtype === 'float64' ? 2 ** -1022 : 2 ** -126;
 
 /**
- * What is added to a squared length, which may have lost this much and more to underflow: a row of 1e-23 has the squared length 0 in float32, and with
- * an output gradient of 1e18 a norm of 1e-5. It is the smallest normal number over the unit roundoff, so that what a bound on the
- * rounding takes of it covers the underflow of Gram matrices as well; as a length it is 4e-16 in float32.
+ * What is added to a squared length for all that underflow may have taken from it: a row of 1e-23 has the squared length 0 in float32, and with an
+ * output gradient of 1e18 its gradient has a norm of 1e-5. It is the smallest normal number over the unit roundoff, so that the share of it
+ * in the bound on the rounding (4 terms u reach^2) covers the entries of Gram matrices too. As a length it is 4e-16 in float32.
  */
 const lengthFloor = (dtype: Value['dtype']): number =>
   smallestNormal(dtype) * (dtype === 'float64' ? 2 ** 53 : 2 ** 24);
