@@ -10,8 +10,8 @@ export function report(summary: Summary, { body }: CertificateFile): string {
   const sections = [
     erasure && audit && certificate
       ? `<p class="lead">A synthetic person of four handwritten digits was asked to be forgotten. ${erasure.secondsToCertificate.toFixed(1)} seconds later
-the records were unreadable, the search no longer returned their items (${erasure.itemsFoundBefore} before, ${erasure.itemsFoundAfter} after), the models had been
-brought to a state without them, and a certificate said so: <b>${body.status}</b>, weakest claim <b>${body.overall}</b>, audit <b>${audit.verdict}</b>.</p>`
+the records were unreadable, the search no longer returned their items (${erasure.itemsFoundBefore} before, ${erasure.itemsFoundAfter} after), models had been
+brought to a state without them or, where training was private, carry a bound on what they tell of anyone, and a certificate said so: <b>${body.status}</b>, weakest claim <b>${body.overall}</b>, audit <b>${audit.verdict}</b>.</p>`
       : '',
     section(
       'What was learned, and how well',
@@ -127,7 +127,7 @@ function privacySection({ record, ...subject }: NonNullable<Summary['dp']>): str
     `${table(['hides', '&epsilon; quoted', 'second opinion', '&delta;', 'noise multiplier', 'steps'], rows)}
 <p>Both are linear models on fixed features (<code>${html(subject.features)}</code>) that nothing was fitted for. The first is clipped per <b>subject</b>: whether a person took part, with
 all of their records, changes the odds of any outcome by at most e<sup>&epsilon;</sup>, but for &delta;. The second is clipped per <b>record</b>. That is weaker: it hides a single digit, and for a
-person of four the bound is &epsilon; &le; ${record.epsilonOfPerson}. Whoever sees both models is bound by both together, at most ${both.toFixed(2)} for a person, at twice the &delta;. &epsilon; is an
+person of four the bound is &epsilon; &le; ${record.epsilonOfPerson}. What both models together tell of a person is bounded by &epsilon; &le; ${both.toFixed(2)} at twice the &delta;. &epsilon; is an
 upper bound by a privacy loss distribution; the second opinion is an accountant that shares no code with it.</p>`,
   );
 }
