@@ -51,6 +51,8 @@ export interface Model {
   readonly bytes: Uint8Array;
   readonly inputs: readonly OnnxPort[];
   readonly outputs: readonly OnnxPort[];
+  /** Those of the inputs whose first axis counts examples: the only ones that may differ from person to person. */
+  readonly examples: readonly string[];
 }
 
 export class GraphBuilder {
@@ -205,9 +207,12 @@ export class GraphBuilder {
     for (const [name, value] of this.#outputs) {
       nodes.push({ type: 'Identity', domain: '', inputs: [resolved(value)], output: name, attributes: {} });
     }
-    const inputs = this.#inputs.filter((value) => needed.includes(value)).map(asPort);
+    const wanted = new Set(needed);
+    const used = this.#inputs.filter((value) => wanted.has(value));
+    const inputs = used.map(asPort);
+    const examples = used.filter(({ op }) => op === 'examples').map(({ name }) => name);
     const outputs = [...this.#outputs].map(([name, value]) => ({ ...asPort(value), name }));
-    return { bytes: encodeModel({ inputs, outputs, constants, nodes }), inputs, outputs };
+    return { bytes: encodeModel({ inputs, outputs, constants, nodes }), inputs, outputs, examples };
   }
 }
 

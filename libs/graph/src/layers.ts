@@ -1,6 +1,7 @@
 import { sameShape, shapeText } from '@lethe/tensor';
 import type { Value } from './builder.ts';
 import { GRAPH } from './errors.ts';
+import { add, less, maximum, minimum, where } from './ops.ts';
 
 /**
  * Layers: the operations through which parameters reach examples. Everything with parameters is made of these, so these rows of the
@@ -35,18 +36,22 @@ export function dense(
 
 /**
  * Rows of a table.
- * @param table [v, d] @param ids int64 [n], 0 <= id < v (the runtime refuses others) @returns [n, d]
+ * @param table [v, d] @param ids int64 [n], 0 <= id < v; -1 is the last row, and what lies outside is taken as the nearer end, so that one row has one
+ * id to every rule and no id reaches another subject's part of a table @returns [n, d]
  */
 export function embedding(table: Value, ids: Value): Value {
   if (table.shape.length !== 2 || ids.shape.length !== 1) refuse('embedding', table, ids);
   if (ids.dtype !== 'int64')
     throw GRAPH.DTYPE_DISAGREES(`the ids of an embedding are ${ids.dtype}, not int64`);
-  const shape = [ids.shape[0]!, table.shape[1]!];
+  const [v, d] = table.shape as [number, number];
+  const whole = (value: number): Value => ids.graph.constant('int64', [], BigInt64Array.of(BigInt(value)));
+  const counted = where(less(ids, whole(0)), add(ids, whole(v)), ids);
+  const inside = minimum(maximum(counted, whole(0)), whole(v - 1));
   return table.graph.operator({
     op: 'embedding',
     type: 'Gather',
-    inputs: [table, ids],
-    shape,
+    inputs: [table, inside],
+    shape: [ids.shape[0]!, d],
     dtype: table.dtype,
   });
 }

@@ -77,6 +77,8 @@ const reduce =
   (x: Value, axes: readonly number[] = x.shape.map((_, axis) => axis), keepDims = false): Value => {
     const whole = axes.map((axis) => (axis < 0 ? axis + x.shape.length : axis));
     if (whole.some((axis) => axis < 0 || axis >= x.shape.length)) throw disagree(op, x);
+    // ONNX reads an empty list of axes as all of them.
+    if (whole.length === 0 && x.shape.length > 0) return op === 'reduceSumSquare' ? mul(x, x) : x;
     const shape = keepDims
       ? x.shape.map((size, axis) => (whole.includes(axis) ? 1 : size))
       : x.shape.filter((_, axis) => !whole.includes(axis));

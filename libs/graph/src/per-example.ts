@@ -23,6 +23,7 @@ import { slice } from './ops-structure.ts';
 import { crossOf } from './rules/cross.ts';
 import { smallestNormal } from './rules/rows.ts';
 import { type GhostNorm, isNone, type LayerRules, type ParametrisedUse } from './rules/rule.ts';
+import { bodyMixes } from './rules/table.ts';
 
 /**
  * Exact clipping of each subject's gradient in one backward pass ("book-keeping": Bu et al., "Differentially private
@@ -139,7 +140,7 @@ export function clippedGradientSum(
   const shares = clipping.kind === 'per-layer' ? layerShares(layers, l2ClipNorm, clipping.bounds) : [1];
   const factors = layers.map((layer) => {
     const own = sqrt(total((i) => layers[i] === layer));
-    const bound = mul(whole, shares[layer]!);
+    const bound = mul(whole, shares[layer]! * (1 - clipMargin(decided.length, roundoff)));
     const factor =
       clipping.kind === 'automatic' ? div(bound, add(own, clipping.stability)) : minimum(div(bound, own), 1);
     return where(finite, factor, 0);
@@ -152,7 +153,7 @@ export function clippedGradientSum(
     }),
     norms: sqrt(squared),
     factors: [...new Set(factors)].reduce((least, factor) => minimum(least, factor)),
-    rounding: CLIP_ROUNDING + Math.max(...decided.map((each) => sumRounding(each, roundoff))),
+    rounding: Math.max(...decided.map((each) => sumRounding(each, roundoff))),
     plan: decided.map(({ plan }) => plan),
   };
 }
@@ -197,9 +198,17 @@ function decide(
   return wrt.map((parameter, i) => {
     const uses = users[i]!.flatMap((node) =>
       node.inputs.flatMap((input, at): ParametrisedUse[] =>
-        input === parameter ? [{ node, at, outputGradient: found.get(node)!, subjects }] : [],
+        // A use whose output does not reach the losses (behind stopGradient) has no gradient.
+        input === parameter && found.has(node)
+          ? [{ node, at, outputGradient: found.get(node)!, subjects }]
+          : [],
       ),
     );
+    if (uses.length === 0) {
+      throw GRAPH.UNREACHABLE(`the losses do not depend on ${parameter.name} in a differentiable way`, {
+        details: { name: parameter.name },
+      });
+    }
     return { parameter, uses, plan: planOf(parameter, uses, options) };
   });
 }
@@ -268,8 +277,11 @@ const INSTANTIATED_BYTES_MAX = 64 * 2 ** 20;
 /** The relative error of a sum of n rounded products, gamma_n of Higham, "Accuracy and stability of numerical algorithms" (2002), 3.1. */
 const gamma = (n: number, roundoff: number): number => (n * roundoff) / (1 - n * roundoff);
 
-/** Clip factor, scaled output gradient and the caller's own products: a few roundings each. */
-const CLIP_ROUNDING = 1e-6;
+/**
+ * By how much less than C contributions are clipped, so that they stay below C: the clip factor, the scaled output gradient and the root are a
+ * few roundings each, the sum of the squared norms one for each parameter.
+ */
+const clipMargin = (parameters: number, roundoff: number): number => (16 + 2 * parameters) * roundoff;
 
 /**
  * How much longer a subject's rows may be together than their sum where they are summed in float32. Independent rows are sqrt(T) times as
@@ -459,7 +471,9 @@ function refuseMixing(losses: Value, subjects: number): ReadonlySet<Value> {
     const dependsOnExamples = value.inputs.map((input) => dependent.has(input));
     if (value.op !== 'examples' && !dependsOnExamples.includes(true)) continue;
     dependent.add(value);
-    const reason = ruleOf(value).mixes(value, dependsOnExamples, subjects);
+    const reason =
+      ruleOf(value).mixes(value, dependsOnExamples, subjects) ??
+      bodyMixes(value, dependsOnExamples, subjects);
     if (reason) refuse(value, reason);
     const first = value.shape[0];
     if (first === undefined || first % subjects !== 0) {

@@ -195,7 +195,8 @@ async function privateWay(model: BenchModel, feeds: Record<string, Tensor>): Pro
   const plan = dpPlan({
     unit: 'record',
     relation: 'add-or-remove-one',
-    sampling: { kind: 'poisson', probability: 1 },
+    // All but one in a million of the units, and room for all: the batch is that of the other ways.
+    sampling: { kind: 'truncated-poisson', probability: 1 - 2 ** -20, cap: batch, population: batch },
     steps: 1_000_000,
     expectedUnits: batch,
     clipping: { kind: 'flat', l2ClipNorm: CLIP },
@@ -216,7 +217,7 @@ async function privateWay(model: BenchModel, feeds: Record<string, Tensor>): Pro
     engine: onnxEngine({ threads }),
     execution: {
       unitsPerRun: model.unitsPerRun ?? batch,
-      noise: (grid, lengths) => NoiseWorker.start({ randomness, grid, lengths }),
+      noise: NoiseWorker.start,
     },
   });
   return { name: 'private', step: () => trainer.step(), close: () => trainer.close() };

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { drawNoiseKey, type NoiseGrid, PRIVACY, type PrivacyRandomness } from '@lethe/privacy';
+import { drawNoiseKey, type NoiseGrid, PRIVACY, type PrivacyRandomness, type RunMode } from '@lethe/privacy';
 import { assert } from '@lethe/std';
 import { RUNTIME } from './errors.ts';
 import { blockViews, type NoiseBlock, type NoiseThreadData } from './noise-block.ts';
@@ -21,6 +21,8 @@ export interface NoiseWorkerOptions {
  * and can never show the noise of another step. If the thread dies, so does the run: there is no other source to fall back to.
  */
 export class NoiseWorker {
+  /** Of the randomness that the key came from. */
+  readonly mode: RunMode;
   readonly #worker: Worker;
   readonly #lengths: readonly number[];
   readonly #ready: NoiseBlock[] = [];
@@ -31,7 +33,8 @@ export class NoiseWorker {
   #next = 0;
   #ended: Error | undefined;
 
-  private constructor(worker: Worker, lengths: readonly number[]) {
+  private constructor(worker: Worker, lengths: readonly number[], mode: RunMode) {
+    this.mode = mode;
     this.#worker = worker;
     this.#lengths = lengths;
     worker.on('message', (block: NoiseBlock) => this.#arrived(block));
@@ -48,7 +51,7 @@ export class NoiseWorker {
     const workerData: NoiseThreadData = { key, grid: { ...grid }, lengths: [...lengths], blocks: ahead + 1 };
     const worker = new Worker(new URL('./noise-thread.ts', import.meta.url), { workerData });
     key.fill(0);
-    return new NoiseWorker(worker, lengths);
+    return new NoiseWorker(worker, lengths, randomness.mode);
   }
 
   /**

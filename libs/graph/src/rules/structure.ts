@@ -60,7 +60,9 @@ export const reduceMaxVjp: Vjp = (node, g) => {
 };
 
 export const reduceMixes: Mixes = (node) =>
-  axesOf(node).includes(0) ? 'reduces over the examples of the batch' : undefined;
+  axesOf(node).includes(0) || axesOf(node).length === 0
+    ? 'reduces over the examples of the batch'
+    : undefined;
 
 export const reshapeVjp: Vjp = (node, g) => [reshape(g, node.inputs[0]!.shape), undefined];
 

@@ -36,10 +36,10 @@ const leaf = plain(
 );
 const comparison = plain(none('a comparison is constant almost everywhere'), elementwise.elementwiseMixes);
 
-/** A composite treats examples as the operators that it is made of do, each of which is asked. */
-const bodyMixes: Mixes = (node, dependsOnExamples, subjects) => {
+/** A composite treats examples as the operators that it is made of do, each of which is asked, whatever the row says. */
+export const bodyMixes: Mixes = (node, dependsOnExamples, subjects) => {
   const { source } = node;
-  if (source.kind !== 'composite') return elementwise.elementwiseMixes(node, dependsOnExamples, subjects);
+  if (source.kind !== 'composite') return undefined;
   const dependent = new Set(node.inputs.filter((_, i) => dependsOnExamples[i]));
   const inside = (value: Value): readonly Value[] => (node.inputs.includes(value) ? [] : value.inputs);
   for (const value of ancestors([source.body], inside)) {
@@ -123,7 +123,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   softmaxCrossEntropy: plain(loss.softmaxCrossEntropy, bodyMixes),
   sigmoidCrossEntropy: plain(loss.sigmoidCrossEntropy, bodyMixes),
   infoNce: plain(loss.infoNce, loss.infoNceMixes),
-  signStraightThrough: plain(elementwise.identity, elementwise.elementwiseMixes),
+  signStraightThrough: plain(elementwise.identity, bodyMixes),
 
   less: comparison,
   greater: comparison,

@@ -12,6 +12,9 @@ export const drawUnits = (
     ? samplePoisson(population, sampling.probability, randomness)
     : sampleTruncatedPoisson(population, sampling.probability, sampling.cap, randomness);
 
-/** The largest draw there can be: public. */
-export const drawSizeMax = (sampling: PlanSampling, population: number): number =>
-  sampling.kind === 'poisson' ? Math.max(1, population) : sampling.cap;
+/** Units that a plan without a cap may be run on: what depends on the largest draw then depends on no data set. */
+export const POISSON_POPULATION_MAX = 2 ** 24;
+
+/** The largest draw there can be: public, and the same for neighbouring data sets. */
+export const drawSizeMax = (sampling: PlanSampling): number =>
+  sampling.kind === 'poisson' ? POISSON_POPULATION_MAX : sampling.cap;

@@ -1,4 +1,15 @@
-import { type MlpSpec, mlp, mul, reshape, softmaxCrossEntropy, type Value } from '@lethe/graph';
+import {
+  cast,
+  equal,
+  type MlpSpec,
+  maximum,
+  minimum,
+  mlp,
+  mul,
+  reshape,
+  softmaxCrossEntropy,
+  type Value,
+} from '@lethe/graph';
 import { assert } from '@lethe/std';
 import { float32, tensor } from '@lethe/tensor';
 import type { PrivateModel, UnitSource } from './private-model.ts';
@@ -19,9 +30,25 @@ export function rowClassifier(features: number, rowsPerUnit: number, network: Ne
       const labels = g.examples('labels', [rows], 'int64');
       const mask = g.examples('mask', [rows]);
       const { logits, parameters } = network(reshape(x, [rows, features]));
-      return { losses: mul(softmaxCrossEntropy(logits, labels), mask), parameters };
+      const known = knownLabels(labels, logits.shape[1]!);
+      const counted = mul(mask, known.valid);
+      return { losses: mul(softmaxCrossEntropy(logits, known.labels), counted), parameters };
     },
   };
+}
+
+/**
+ * Labels as a graph can take them. A row whose label is none of the classes counts as missing: a run that failed for it would tell that its unit was
+ * drawn. @returns labels within 0..classes-1, and 1 for the rows whose label was there, else 0
+ */
+export function knownLabels(
+  labels: Value,
+  classes: number,
+): { readonly labels: Value; readonly valid: Value } {
+  const { graph } = labels;
+  const whole = (value: number): Value => graph.constant('int64', [], BigInt64Array.of(BigInt(value)));
+  const inside = minimum(maximum(labels, whole(0)), whole(classes - 1));
+  return { labels: inside, valid: cast(equal(inside, labels), 'float32') };
 }
 
 /** A perceptron classifier of rows (two widths make softmax regression); `initialWeights` of @lethe/optim starts it. */

@@ -55,7 +55,8 @@ async function trained(units: UnitSource, unitsPerRun: number, steps: number, no
       ...(noisy
         ? {}
         : {
-            noise: (_grid: unknown, lengths: readonly number[]) => ({
+            noise: ({ lengths }: { readonly lengths: readonly number[] }) => ({
+              mode: 'research' as const,
               next: () => lengths.map((length) => new Float32Array(length)),
               close: () => undefined,
             }),

@@ -39,7 +39,7 @@ const SAMPLING: PlanSampling = {
   cap: 16,
   population: POPULATION,
 };
-const CAP = drawSizeMax(SAMPLING, POPULATION);
+const CAP = drawSizeMax(SAMPLING);
 const EXPECTED_UNITS = 10;
 const C = 0.4;
 const NOISE_MULTIPLIER = 1.5;

@@ -12,6 +12,7 @@ import type { Tensor } from '@lethe/tensor';
 import { PRIVACY } from '../errors.ts';
 import { type NoiseGrid, noiseGrid } from '../noise/grid.ts';
 import type { DpPlan } from '../plan.ts';
+import { POISSON_POPULATION_MAX } from '../sampling/draw.ts';
 
 /** What is trained: a model as the losses of single units on a graph. Nothing else about it matters to the guarantee. */
 export interface PrivateModel {
@@ -27,7 +28,7 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 
 /** Where the units' rows come from. */
 export interface UnitSource {
-  /** Number of units in the data set. */
+  /** Number of units in the data set; read once. Private, unlike the plan's bound on it. */
   readonly population: number;
   /**
    * The model's inputs for these units, in their order, then padding up to `capacity` units with mask 0.
@@ -149,12 +150,40 @@ export function chunkGraph(plan: DpPlan, model: PrivateModel, units: number, chu
   return single.rounding * chunks <= ROUNDING_MAX ? single : sumsGraph(plan, model, units, 'float64');
 }
 
-/** @throws LETHE-3307 the source has more units than the plan has been priced for */
-export function requirePopulation({ sampling }: DpPlan, { population }: UnitSource): void {
-  if (sampling.kind === 'truncated-poisson' && population > sampling.population) {
+/** @throws LETHE-3307 there are more units than the plan has been priced for, or than a plan without a cap takes */
+export function requirePopulation({ sampling }: DpPlan, population: number): void {
+  const most = sampling.kind === 'truncated-poisson' ? sampling.population : POISSON_POPULATION_MAX;
+  if (Number.isInteger(population) && population >= 0 && population <= most) return;
+  throw PRIVACY.PLAN_REFUSED(
+    `sampling.population allows ${most} units, and there are more; plan again with a public upper bound`,
+    { details: { field: 'sampling.population' } },
+  );
+}
+
+/**
+ * What a unit source gives may only be inputs that belong to examples: anything else would reach every unit's gradient.
+ * @throws LETHE-3307 names the input
+ */
+export function requireExamples(feeds: Tensors, { examples }: Model): Tensors {
+  for (const name of Object.keys(feeds)) {
+    if (examples.includes(name)) continue;
     throw PRIVACY.PLAN_REFUSED(
-      `sampling.population is ${sampling.population}, and there are more units; plan again with a public upper bound`,
-      { details: { field: 'sampling.population' } },
+      `units.feeds gives ${name}, which is no input of examples; give parameters and constants as initial`,
+      { details: { field: 'units' } },
     );
   }
+  return feeds;
+}
+
+/**
+ * Padding must not count as units: of a run without a unit every norm has to vanish (the bounds keep a floor of about 1e-14).
+ * @throws LETHE-3307 the losses are not multiplied by a mask, or depend on padding in another way
+ */
+export function requireMasked(norms: Float32Array, l2ClipNorm: number): void {
+  const most = Math.max(1e-6 * l2ClipNorm, 1e-9);
+  if (norms.every((norm) => norm <= most)) return;
+  throw PRIVACY.PLAN_REFUSED(
+    'a run without a unit has gradients; multiply the losses by a mask that is 0 for padding',
+    { details: { field: 'model' } },
+  );
 }

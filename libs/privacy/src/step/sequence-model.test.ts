@@ -95,7 +95,8 @@ const create = (setting: Setting): Promise<DpTrainer> => {
       ...(noisy
         ? {}
         : {
-            noise: (_grid: unknown, lengths: readonly number[]) => ({
+            noise: ({ lengths }: { readonly lengths: readonly number[] }) => ({
+              mode: 'research' as const,
               next: () => lengths.map((length) => new Float32Array(length)),
               close: () => undefined,
             }),

@@ -11,6 +11,7 @@ import {
 import { assert } from '@lethe/std';
 import { float32, tensor } from '@lethe/tensor';
 import { PRIVACY } from '../errors.ts';
+import { knownLabels } from './mlp-model.ts';
 import type { PrivateModel, UnitSource } from './private-model.ts';
 
 /**
@@ -37,8 +38,10 @@ export function transformerModel(spec: TransformerSpec, windowsPerUnit = 1): Pri
       const mask = g.examples('mask', [units, perUnit]);
       const { logits, parameters } = transformer(ids, spec);
       // A unit without a token has the sum 0.
-      const shares = div(mask, maximum(reduceSum(mask, [1], true), 1));
-      const losses = mul(softmaxCrossEntropy(logits, labels), reshape(shares, [units * perUnit]));
+      const known = knownLabels(labels, spec.vocabulary);
+      const present = mul(mask, reshape(known.valid, [units, perUnit]));
+      const shares = div(present, maximum(reduceSum(mask, [1], true), 1));
+      const losses = mul(softmaxCrossEntropy(logits, known.labels), reshape(shares, [units * perUnit]));
       return { losses, parameters };
     },
   };

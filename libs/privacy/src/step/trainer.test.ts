@@ -44,12 +44,13 @@ function people(count: number, broken = false): UnitRows[] {
 }
 
 const silence = (): StepNoiseSource => ({
+  mode: 'research',
   next: () => [],
   close: () => undefined,
 });
 
 /** No noise: what a step does besides, exactly. For tests only. */
-const quiet: NonNullable<DpTraining['execution']['noise']> = (_grid, lengths) => ({
+const quiet: NonNullable<DpTraining['execution']['noise']> = ({ lengths }) => ({
   ...silence(),
   next: () => lengths.map((length) => new Float32Array(length)),
 });

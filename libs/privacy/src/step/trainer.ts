@@ -1,13 +1,13 @@
 import type { Model, NormPlan } from '@lethe/graph';
 import { type Optimizer, type TrainStepGraph, updateGraph } from '@lethe/optim';
-import { float32 } from '@lethe/tensor';
+import { float32, zeros } from '@lethe/tensor';
 import { adaptiveClipping } from '../clipping/adaptive.ts';
 import { BoundedSum, type ClippedStep } from '../clipping/bounded-sum.ts';
 import { PRIVACY } from '../errors.ts';
 import { addGaussianNoise, addStepNoise, GaussianStream } from '../noise/gaussian.ts';
 import { type NoiseGrid, noiseGrid } from '../noise/grid.ts';
 import { type DpPlan, planHash } from '../plan.ts';
-import type { PrivacyRandomness } from '../randomness.ts';
+import type { PrivacyRandomness, RunMode } from '../randomness.ts';
 import { drawSizeMax, drawUnits } from '../sampling/draw.ts';
 import { dpSgdStep } from './dp-sgd.ts';
 import {
@@ -15,6 +15,8 @@ import {
   dimensionOf,
   fusedGraph,
   type PrivateModel,
+  requireExamples,
+  requireMasked,
   requirePopulation,
   type SumsGraph,
   type Tensors,
@@ -48,6 +50,8 @@ export interface Engine {
 
 /** The noise of step 0, 1, 2, … in the order of the parameters, on one grid; `NoiseWorker` of @lethe/runtime makes it in advance. */
 export interface StepNoiseSource {
+  /** Of the randomness that it was made from: a plan takes noise of its own mode only. */
+  readonly mode: RunMode;
   next(step: number): Promise<readonly Float32Array[]> | readonly Float32Array[];
   close(): Promise<void> | void;
 }
@@ -66,8 +70,13 @@ export interface DpTraining {
   readonly execution: {
     /** Units in one run of the model: a schedule. If every draw fits, a step is a single run. */
     readonly unitsPerRun: number;
-    /** Makes noise elsewhere; without it noise is made between the runs. */
-    readonly noise?: (grid: NoiseGrid, lengths: readonly number[]) => StepNoiseSource;
+    /** Makes noise elsewhere, from this very randomness (`NoiseWorker.start`); without it noise is made between the runs. */
+    readonly noise?: (order: {
+      readonly randomness: PrivacyRandomness;
+      readonly grid: NoiseGrid;
+      /** Number of values of each parameter. */
+      readonly lengths: readonly number[];
+    }) => StepNoiseSource;
   };
 }
 
@@ -86,7 +95,10 @@ export interface DpTrainer {
   step(): Promise<void>;
   parameters(): Record<string, TensorF32>;
   optimizerState(): Record<string, TensorF32>;
-  /** Goes on from a state that a trainer of this plan has published. */
+  /**
+   * Goes on from a state that a trainer of this plan has published, at a step that is not behind this one's.
+   * @throws LETHE-3307 a number of steps or a clip norm that this plan cannot have reached
+   */
   resume(state: { parameters: Tensors; optimizerState: Tensors; steps: number; l2ClipNorm?: number }): void;
   close(): Promise<void>;
 }
@@ -97,7 +109,8 @@ export interface DpTrainer {
  */
 export async function createDpTrainer(training: DpTraining): Promise<DpTrainer> {
   const { plan, units, randomness } = training;
-  requirePopulation(plan, units);
+  const { population } = units;
+  requirePopulation(plan, population);
   if (plan.noise.mode !== randomness.mode) {
     throw PRIVACY.PLAN_REFUSED(
       `noise.mode is ${plan.noise.mode}, and the source of randomness is for ${randomness.mode}`,
@@ -106,9 +119,12 @@ export async function createDpTrainer(training: DpTraining): Promise<DpTrainer> 
       },
     );
   }
-  const drawMax = drawSizeMax(plan.sampling, units.population);
+  const drawMax = drawSizeMax(plan.sampling);
   const fits = drawMax <= training.execution.unitsPerRun && plan.clipping.kind !== 'adaptive';
-  const stepper = await (fits ? fusedTrainer(training, drawMax) : chunkedTrainer(training, drawMax));
+  const draw = (): Uint32Array => drawUnits(plan.sampling, population, randomness);
+  const stepper = await (fits
+    ? fusedTrainer(training, draw, drawMax)
+    : chunkedTrainer(training, draw, drawMax));
   return trainerOf(training, stepper);
 }
 
@@ -120,9 +136,14 @@ const noiseOf = (
   grid: NoiseGrid,
   lengths: readonly number[],
 ): StepNoiseSource => {
-  if (execution.noise) return execution.noise(grid, lengths);
+  if (execution.noise) {
+    const source = execution.noise({ randomness, grid, lengths });
+    if (source.mode === randomness.mode) return source;
+    throw PRIVACY.SEEDED_SOURCE(`a ${randomness.mode} run got noise of a ${source.mode} source`);
+  }
   const stream = new GaussianStream(randomness);
   return {
+    mode: randomness.mode,
     next: (step) => {
       const values = lengths.map((length) => new Float32Array(length));
       stream.fill(step, grid, values);
@@ -170,6 +191,18 @@ interface Stepper {
 
 function trainerOf({ plan }: DpTraining, stepper: Stepper): DpTrainer {
   const { state } = stepper;
+  let last: Promise<void> = Promise.resolve();
+  async function next(): Promise<void> {
+    if (state.steps >= plan.steps) {
+      throw PRIVACY.BUDGET_EXHAUSTED(`all ${plan.steps} planned steps are done`, {
+        details: { steps: plan.steps },
+      });
+    }
+    await stepper.step();
+  }
+  const refuse = (field: string, message: string): never => {
+    throw PRIVACY.PLAN_REFUSED(message, { details: { field } });
+  };
   return {
     planHash: planHash(plan),
     fused: stepper.fused,
@@ -180,29 +213,45 @@ function trainerOf({ plan }: DpTraining, stepper: Stepper): DpTrainer {
     get l2ClipNorm() {
       return stepper.l2ClipNorm;
     },
-    async step() {
-      if (state.steps >= plan.steps) {
-        throw PRIVACY.BUDGET_EXHAUSTED(`all ${plan.steps} planned steps are done`, {
-          details: { steps: plan.steps },
-        });
-      }
-      await stepper.step();
+    step() {
+      // One after the other, however they are called: the limit is looked at before each.
+      const turn = last.then(next);
+      last = turn.catch(() => undefined);
+      return turn;
     },
     parameters: () => state.parameters(),
     optimizerState: () => state.optimizerState(),
-    resume({ parameters, optimizerState, steps, l2ClipNorm }) {
+    resume({ parameters, optimizerState, steps, l2ClipNorm = stepper.l2ClipNorm }) {
+      if (!(Number.isInteger(steps) && steps >= state.steps && steps <= plan.steps)) {
+        refuse('steps', `steps is ${steps}; a resumption of this plan is at ${state.steps} to ${plan.steps}`);
+      }
+      const movable = plan.clipping.kind === 'adaptive' && l2ClipNorm > 0 && Number.isFinite(l2ClipNorm);
+      if (!movable && l2ClipNorm !== plan.clipping.l2ClipNorm) {
+        refuse(
+          'l2ClipNorm',
+          `l2ClipNorm is ${l2ClipNorm}; only adaptive clipping moves it, and keeps it positive`,
+        );
+      }
       state.load(parameters, optimizerState, steps);
-      if (l2ClipNorm !== undefined) stepper.l2ClipNorm = l2ClipNorm;
+      stepper.l2ClipNorm = l2ClipNorm;
     },
     close: () => stepper.close(),
   };
 }
 
 /** A step is one run of one graph: draw, noise, run. */
-async function fusedTrainer(training: DpTraining, capacity: number): Promise<Stepper> {
-  const { plan, model, units, engine, optimizer, randomness } = training;
+async function fusedTrainer(
+  training: DpTraining,
+  draw: () => Uint32Array,
+  capacity: number,
+): Promise<Stepper> {
+  const { plan, model, units, engine, optimizer } = training;
   const { graph, grid } = fusedGraph(plan, model, capacity, optimizer);
   const state = await engine.loadStep(graph, training.initial);
+  const feedsOf = (taken: Uint32Array): Tensors => requireExamples(units.feeds(taken, capacity), graph.model);
+  const silent = Object.fromEntries(graph.noise.map(({ name, shape }) => [name, zeros('float32', shape)]));
+  const padding = await state.run({ ...feedsOf(new Uint32Array(0)), ...silent }, 1, () => false);
+  requireMasked(normsOf(padding), plan.clipping.l2ClipNorm);
   const noise = noiseOf(training, grid, lengthsOf(graph.parameters));
   let drawn = 0;
   return {
@@ -211,14 +260,12 @@ async function fusedTrainer(training: DpTraining, capacity: number): Promise<Ste
     state,
     l2ClipNorm: plan.clipping.l2ClipNorm,
     async step() {
-      const sampled = drawUnits(plan.sampling, units.population, randomness);
+      const sampled = draw();
       const values = await noise.next(drawn++);
       const feeds: Record<string, TensorF32> = {};
       for (const [p, { name, shape }] of graph.noise.entries()) feeds[name] = float32(shape, values[p]!);
       const rate = rateOf(training, state.steps);
-      await runFinite(sampled, (taken) =>
-        state.run({ ...units.feeds(taken, capacity), ...feeds }, rate, allFinite),
-      );
+      await runFinite(sampled, (taken) => state.run({ ...feedsOf(taken), ...feeds }, rate, allFinite));
     },
     async close() {
       await noise.close();
@@ -228,7 +275,11 @@ async function fusedTrainer(training: DpTraining, capacity: number): Promise<Ste
 }
 
 /** A step is several runs, whose sums are added up in float64, and an update: for draws that do not fit into one run, and adaptive clipping. */
-async function chunkedTrainer(training: DpTraining, drawMax: number): Promise<Stepper> {
+async function chunkedTrainer(
+  training: DpTraining,
+  draw: () => Uint32Array,
+  drawMax: number,
+): Promise<Stepper> {
   const { plan, model, units, engine, optimizer, randomness, execution } = training;
   const { unitsPerRun } = execution;
   const graph = chunkGraph(plan, model, unitsPerRun, Math.ceil(drawMax / unitsPerRun));
@@ -237,16 +288,22 @@ async function chunkedTrainer(training: DpTraining, drawMax: number): Promise<St
   const lengths = lengthsOf(graph.parameters);
   const adaptive =
     plan.clipping.kind === 'adaptive' ? adaptiveClipping(plan, plan.clipping, randomness) : undefined;
+  const frozen = frozenOf(training.initial, graph);
+  const sumsOf = (taken: Uint32Array, l2ClipNorm: number): Promise<Tensors> =>
+    session.run({
+      ...requireExamples(units.feeds(taken, unitsPerRun), graph.model),
+      ...frozen,
+      ...state.current(),
+      ...(adaptive ? { l2ClipNorm: float32([], Float32Array.of(l2ClipNorm)) } : {}),
+    });
+  const padding = await sumsOf(new Uint32Array(0), plan.clipping.l2ClipNorm);
+  requireMasked(normsOf(padding), plan.clipping.l2ClipNorm);
   const clippedStep: ClippedStep = {
     unitsPerRun,
     lengths,
     rounding: graph.rounding,
     async clippedSum(chunk, l2ClipNorm) {
-      const bound = adaptive ? { l2ClipNorm: float32([], Float32Array.of(l2ClipNorm)) } : {};
-      const frozen = frozenOf(training.initial, graph);
-      const { units: sound, outputs } = await runFinite(chunk, (taken) =>
-        session.run({ ...frozen, ...units.feeds(taken, unitsPerRun), ...state.current(), ...bound }),
-      );
+      const { units: sound, outputs } = await runFinite(chunk, (taken) => sumsOf(taken, l2ClipNorm));
       adaptive?.count(normsOf(outputs).subarray(0, sound.length), l2ClipNorm);
       return graph.parameters.map(({ name }) => outputs[`sum.${name}`]!.data as Float32Array);
     },
@@ -268,7 +325,7 @@ async function chunkedTrainer(training: DpTraining, drawMax: number): Promise<St
     async step() {
       adaptive?.start();
       await dpSgdStep({
-        sample: () => drawUnits(plan.sampling, units.population, randomness),
+        sample: draw,
         clippedSum: (taken) => BoundedSum.of(clippedStep, taken, stepper.l2ClipNorm, drawMax),
         addNoise: async (sum) =>
           stream

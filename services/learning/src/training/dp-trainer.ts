@@ -100,9 +100,7 @@ export async function dpTrainer(training: DpTraining): Promise<RunningDp> {
     engine: onnxEngine(),
     execution: {
       unitsPerRun: Math.max(1, Math.min(UNITS_PER_RUN_MAX, Math.floor(VALUES_PER_RUN / perUnit))),
-      ...(valuesOf(model) > NOISE_AHEAD_FROM
-        ? { noise: (grid, lengths) => NoiseWorker.start({ randomness, grid, lengths }) }
-        : {}),
+      ...(valuesOf(model) > NOISE_AHEAD_FROM ? { noise: NoiseWorker.start } : {}),
     },
   });
   if (from) trainer.resume({ ...from, parameters: from.weights, optimizerState: from.optimizer });
