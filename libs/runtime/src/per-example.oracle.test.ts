@@ -403,6 +403,10 @@ test('the sensitivity of the clipped sum is the clip norm, however large the gra
 });
 
 const refused: Readonly<Record<string, (x: Value, w: Value) => Value>> = {
+  'a composite whose body mixes': (x, w) => {
+    const mean = graph.sub(x, graph.reduceMean(x, [0], true));
+    return graph.reduceSum(graph.dense(x.graph.composite('signStraightThrough', [x], mean), w), [1]);
+  },
   'batch normalisation': (x, w) => graph.reduceSum(graph.dense(graph.batchNormalize(x).normalized, w), [1]),
   'products of examples': (x, w) =>
     graph.reduceSum(graph.matmul(graph.dense(x, w), x, { transB: true }), [1]),
@@ -437,3 +441,96 @@ for (const [name, build] of Object.entries(refused)) {
     gradients(build(again.examples('x', [4, 4]), parameter), [parameter]);
   });
 }
+
+test('an id from the end, or outside of the table, is one row to every rule and stays within its subject', async () => {
+  for (const norms of ['ghost', 'instantiated'] as const) {
+    const g = new GraphBuilder();
+    const ids = g.examples('ids', [6], 'int64');
+    const table = g.parameter('table', [4, 3]);
+    const losses = graph.reduceSum(graph.mul(graph.embedding(table, ids), g.examples('x', [6, 3])), [1]);
+    const { sums } = clippedGradientSum(losses, [table], { subjects: 2, l2ClipNorm: 0.5, norms });
+    g.output('sum', sums[0]!);
+    const session = await Session.create(g.build());
+    const run = async (own: readonly number[]): Promise<number[]> => {
+      const out = await session.run({
+        ids: whole([...own, 1, 1, 2]),
+        x: fill(
+          'float32',
+          [6, 3],
+          Array.from({ length: 18 }, (_, i) => (i < 9 ? 1 : 0)),
+        ),
+      });
+      return numbers(out.sum);
+    };
+    for (const [odd, even] of [
+      [
+        [-1, 3, -1],
+        [3, 3, 3],
+      ],
+      [
+        [-9, 0, 2],
+        [0, 0, 2],
+      ],
+      [
+        [99, 3, 1],
+        [3, 3, 1],
+      ],
+    ] as const) {
+      const sum = await run(odd);
+      assert.deepEqual(sum, await run(even), `${norms}: ids ${odd}`);
+      assert.ok(Math.hypot(...sum) <= 0.5 && Math.hypot(...sum) > 0.49);
+    }
+    await session.close();
+  }
+});
+
+test('a parameter counts by its uses that reach the losses', () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [4, 4]);
+  const w = g.parameter('w', [4, 4]);
+  const hidden = graph.add(graph.dense(x, w), graph.stopGradient(graph.dense(graph.tanh(x), w)));
+  const { plan } = clippedGradientSum(graph.reduceSum(hidden, [1]), [w], { subjects: 4, l2ClipNorm: 1 });
+  assert.deepEqual(
+    plan.map(({ layers }) => layers),
+    [['dense']],
+  );
+  assert.throws(
+    () =>
+      clippedGradientSum(graph.reduceSum(graph.stopGradient(graph.dense(x, w)), [1]), [w], {
+        subjects: 4,
+        l2ClipNorm: 1,
+      }),
+    (error) => isError(error, GRAPH.UNREACHABLE),
+  );
+});
+
+test('a reduction over no axes is none', () => {
+  const g = new GraphBuilder();
+  const x = g.examples('x', [4, 4]);
+  for (const reduce of [graph.reduceSum, graph.reduceMean, graph.reduceMax]) assert.equal(reduce(x, []), x);
+  assert.equal(graph.reduceSumSquare(x, []), graph.mul(x, x));
+});
+
+test('many parameters: the contribution stays below the clip norm', async () => {
+  const g = new GraphBuilder();
+  const parameters = Array.from({ length: 400 }, (_, i) => g.parameter(`p${i}`, [1]));
+  let y = g.examples('x', [1, 1]);
+  const seen: Value[] = [];
+  for (const parameter of parameters) seen.push(graph.scale(y, parameter));
+  y = seen.reduce((sum, each) => graph.add(sum, each));
+  const { sums } = clippedGradientSum(graph.reduceSum(y, [1]), parameters, { subjects: 1, l2ClipNorm: 1 });
+  sums.forEach((sum, i) => {
+    g.output(`sum${i}`, sum);
+  });
+  const session = await Session.create(g.build());
+  const random = seededRandom('many');
+  for (let trial = 0; trial < 20; trial++) {
+    const feeds = Object.fromEntries(
+      session.inputs.map(({ name, shape }) => [name, fill('float32', shape, [1 + random.uniform()])]),
+    );
+    const out = await session.run(feeds);
+    const norm = Math.hypot(...sums.flatMap((_, i) => numbers(out[`sum${i}`])));
+    assert.ok(norm <= 1 && norm > 0.999, `${norm}`);
+  }
+  await session.close();
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batchNormalize, dense, mul, softmaxCrossEntropy } from '@lethe/graph';
+import { add, batchNormalize, dense, mlp, mul, reshape, softmaxCrossEntropy, type Value } from '@lethe/graph';
 import { adam, initialWeights, type Optimizer, sgd } from '@lethe/optim';
 import { onnxEngine } from '@lethe/runtime';
 import { isError, secureRandom, seededRandom } from '@lethe/std';
@@ -10,7 +10,7 @@ import { PRIVACY } from '../errors.ts';
 import { type DpPlan, type DpPlanFields, dpPlan, NOISE_GENERATORS } from '../plan.ts';
 import { PrivacyRandomness } from '../randomness.ts';
 import { mlpModel, rowUnits, type UnitRows } from './mlp-model.ts';
-import { fusedGraph, type PrivateModel, type UnitSource } from './private-model.ts';
+import { fusedGraph, type PrivateModel, type Tensors, type UnitSource } from './private-model.ts';
 import { createDpTrainer, type DpTraining, type StepNoiseSource } from './trainer.ts';
 
 const FEATURES = 12;
@@ -316,4 +316,145 @@ test('adaptive clipping follows the quantile of the norms, by a noisy count', as
   }
   await trainer.close();
   assert.ok(bounds[5]! < 50 && bounds.at(-1)! < 5 && bounds.at(-1)! > 0.05, `${bounds.at(-1)}`);
+});
+
+const refusedPlan = (error: unknown): boolean => isError(error, PRIVACY.PLAN_REFUSED);
+
+/** A model whose losses `build` makes of logits' losses and a mask, on units of one row. */
+function trainerFor(
+  losses: (losses: Value, mask: Value) => Value,
+  feeds: (given: Tensors) => Tensors,
+  unitsPerRun: number,
+) {
+  const units = rowUnits(people(40), 1, FEATURES);
+  return createDpTrainer({
+    plan: planOf(),
+    model: {
+      build(g, count) {
+        const x = reshape(g.examples('x', [count, 1, FEATURES]), [count, FEATURES]);
+        const labels = g.examples('labels', [count], 'int64');
+        const mask = g.examples('mask', [count]);
+        const { logits, parameters } = mlp(x, spec);
+        return { losses: losses(softmaxCrossEntropy(logits, labels), mask), parameters };
+      },
+    },
+    units: { population: 40, feeds: (taken, capacity) => feeds(units.feeds(taken, capacity)) },
+    optimizer: sgd(),
+    learningRate: 1,
+    initial,
+    randomness: new PrivacyRandomness('research', seededRandom('trainer')),
+    engine: onnxEngine(),
+    execution: { unitsPerRun },
+  });
+}
+
+test('units feed inputs of examples and nothing else, and padding has no gradient', async () => {
+  for (const unitsPerRun of [32, 7]) {
+    const same = (given: Tensors): Tensors => given;
+    await (await trainerFor(mul, same, unitsPerRun)).close();
+    await assert.rejects(
+      trainerFor((losses, mask) => add(losses, mul(mask, 0)), same, unitsPerRun),
+      refusedPlan,
+    );
+    const scaled = (losses: Value, mask: Value): Value =>
+      mul(mul(losses, mask), losses.graph.shared('scale', []));
+    const withScale = (given: Tensors): Tensors => ({ ...given, scale: float32([], Float32Array.of(3)) });
+    await assert.rejects(trainerFor(scaled, withScale, unitsPerRun), refusedPlan);
+    const overWeights = (given: Tensors): Tensors => ({ ...given, 'dense0.b': zeros('float32', [9]) });
+    await assert.rejects(trainerFor(mul, overWeights, unitsPerRun), refusedPlan);
+  }
+});
+
+test('a resumption is held to the plan, and steps that are asked for at once run in turn', async () => {
+  for (const unitsPerRun of [32, 7]) {
+    const trainer = await create({ plan: planOf({ steps: 3 }), unitsPerRun });
+    const state = { parameters: trainer.parameters(), optimizerState: {} };
+    await trainer.step();
+    for (const steps of [Number.NaN, Number.NEGATIVE_INFINITY, -5, 0, 0.5, 4]) {
+      assert.throws(() => trainer.resume({ ...state, steps }), refusedPlan);
+    }
+    for (const l2ClipNorm of [3e5, Number.NaN]) {
+      assert.throws(() => trainer.resume({ ...state, steps: 1, l2ClipNorm }), refusedPlan);
+    }
+    const results = await Promise.allSettled([
+      trainer.step(),
+      trainer.step(),
+      trainer.step(),
+      trainer.step(),
+    ]);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'fulfilled', 'rejected', 'rejected'],
+    );
+    assert.ok(
+      results.every(
+        (result) => result.status === 'fulfilled' || isError(result.reason, PRIVACY.BUDGET_EXHAUSTED),
+      ),
+    );
+    assert.equal(trainer.steps, 3);
+    await trainer.close();
+  }
+});
+
+test('without a cap the noise is the same for neighbouring data sets', async () => {
+  const plan = planOf({
+    sampling: { kind: 'poisson', probability: 0.5 },
+    clipping: { kind: 'flat', l2ClipNorm: 1.999539858 },
+  });
+  const grids: unknown[] = [];
+  for (const population of [0, 40, 41, 3_000]) {
+    const units = rowUnits(people(population), 3, FEATURES);
+    const trainer = await createDpTrainer({
+      plan,
+      model: mlpModel(spec, 3),
+      units,
+      optimizer: sgd(),
+      learningRate: 1,
+      initial,
+      randomness: new PrivacyRandomness('research', seededRandom('trainer')),
+      engine: onnxEngine(),
+      execution: {
+        unitsPerRun: 32,
+        noise: (order) => {
+          grids.push(order.grid);
+          return quiet(order);
+        },
+      },
+    });
+    await trainer.close();
+  }
+  assert.equal(grids.length, 4);
+  for (const grid of grids) assert.deepEqual(grid, grids[0]);
+});
+
+test('a label that is none of the classes makes its row missing', async () => {
+  const odd = people(40).map((unit, i) =>
+    i % 4 === 0 ? { ...unit, labels: unit.labels.map(() => (i % 8 === 0 ? 99 : -3)) } : unit,
+  );
+  const emptied = odd.map((unit, i) => (i % 4 === 0 ? { features: new Float32Array(0), labels: [] } : unit));
+  for (const unitsPerRun of [32, 7]) {
+    const a = await weightsAfter({ units: odd, unitsPerRun });
+    const b = await weightsAfter({ units: emptied, unitsPerRun });
+    assert.ok(largest(a.values, b.values) < 1e-6);
+  }
+});
+
+test('noise of another mode than the run is refused', async () => {
+  const production = planOf({
+    noise: { multiplier: 1.5, generator: NOISE_GENERATORS[0], mode: 'production' },
+  });
+  await assert.rejects(
+    createDpTrainer({
+      plan: production,
+      model: mlpModel(spec, 3),
+      units: rowUnits(people(40), 3, FEATURES),
+      optimizer: sgd(),
+      learningRate: 1,
+      initial,
+      randomness: new PrivacyRandomness('production', secureRandom()),
+      engine: onnxEngine(),
+      execution: { unitsPerRun: 32, noise: quiet },
+    }),
+    (error) => isError(error, PRIVACY.SEEDED_SOURCE),
+  );
 });
