@@ -13,5 +13,5 @@ export {
   verifierKey,
 } from './note.ts';
 export * from './signing.ts';
-export { type PassedCheck, type Verification, verifyCertificate } from './verify.ts';
+export { type Hint, type PassedCheck, type Verification, verifyCertificate } from './verify.ts';
 export { runVerify, type VerifyIo } from './verify-cli.ts';

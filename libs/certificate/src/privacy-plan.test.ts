@@ -50,6 +50,12 @@ const good: Claim = {
   method: 'dp-sgd',
   details: {
     steps: '60',
+    neighboringRelation: 'add-or-remove-one',
+    noiseMultiplier: '3',
+    samplingProbability: '0.25',
+    l2ClipNorm: '1',
+    accountant: 'rdp+pld+contour/2',
+    randomSource: 'secure',
     plan: PLAN,
     planHash: PLAN_HASH,
     ledger: canonicalJson(chain()),
@@ -105,9 +111,8 @@ test('a plan that is another one, or a guarantee that is not its own, is refused
   const cases: readonly (readonly [RegExp, Claim])[] = [
     [/plan hash/u, withDetails({ plan: PLAN.replace('"multiplier":3', '"multiplier":30') })],
     [/plan hash/u, withDetails({ planHash: 'ab'.repeat(32) })],
-    [/no canonical plan/u, withDetails({ plan: ` ${PLAN}` })],
-    [/no canonical plan/u, withDetails({ plan: PLAN.replace('plan-v1', 'plan-v9') })],
-    [/no canonical plan/u, withDetails({ plan: 'nonsense' })],
+    [/no canonical JSON/u, withDetails({ plan: ` ${PLAN}` })],
+    [/no canonical JSON/u, withDetails({ plan: 'nonsense' })],
     [/another training run/u, { ...good, artefact: 'tenants/acme/models/other' }],
     [/not those of the plan/u, { ...good, guarantee: { ...good.guarantee!, delta: 1e-6 } }],
     [/not those of the plan/u, { ...good, guarantee: { ...good.guarantee!, unit: 'RECORD' } }],
@@ -121,9 +126,118 @@ test('a plan that is another one, or a guarantee that is not its own, is refused
     [/some are missing/u, { ...good, details: { plan: PLAN } }],
     [/some are missing/u, withDetails({ ledgerHead: 7 })],
     [/do not agree/u, withDetails({ epsilonIndependent: '2.5' })],
-    [/do not agree/u, withDetails({ epsilonIndependent: 'none' })],
-    [/larger of both/u, withDetails({ secondOpinion: 'not-possible' })],
-    [/neither agreed/u, withDetails({ secondOpinion: 'skipped' })],
+    [/do not agree/u, withDetails({ epsilonIndependent: '2.95' })],
   ];
   for (const [message, claim] of cases) assert.match(refusePlan(claim) ?? 'passed', message);
+});
+
+const leavingOut = (name: string): Claim => {
+  const { [name]: _, ...details } = good.details;
+  return { ...good, details };
+};
+const withEpsilon = (epsilon: number, claim: Claim): Claim => ({
+  ...claim,
+  guarantee: { ...good.guarantee!, epsilon },
+});
+
+test('figures that are left out, spelled otherwise or made up are refused in words', () => {
+  const notPossible = (epsilonRdp: string | boolean): Claim =>
+    withEpsilon(0.01, withDetails({ secondOpinion: 'not-possible', epsilonIndependent: 'none', epsilonRdp }));
+  const head = digestOf('lethe/privacy/ledger/v1', { owner: OWNER, planHash: PLAN_HASH });
+  const cases: readonly (readonly [string, RegExp, Claim])[] = [
+    [
+      'opinion deleted, epsilon 0.01',
+      /second opinion is missing/u,
+      withEpsilon(0.01, leavingOut('secondOpinion')),
+    ],
+    ['another opinion', /neither agreed/u, withDetails({ secondOpinion: 'skipped' })],
+    ['RDP empty', /epsilonRdp is missing or no decimal/u, notPossible('')],
+    ['RDP negative', /epsilonRdp is missing or no decimal/u, notPossible('-1')],
+    ['RDP minus zero', /epsilonRdp is missing or no decimal/u, notPossible('-0')],
+    ['RDP of another type', /epsilonRdp is missing or no decimal/u, notPossible(true)],
+    ['RDP infinite', /epsilonRdp is missing or no decimal/u, notPossible('Infinity')],
+    ['RDP deleted', /epsilonRdp is missing or no decimal/u, leavingOut('epsilonRdp')],
+    ['epsilon below RDP', /larger of both/u, notPossible('3.2')],
+    [
+      'an independent figure without an opinion',
+      /must be none/u,
+      withEpsilon(3.2, withDetails({ secondOpinion: 'not-possible' })),
+    ],
+    ['hexadecimal', /no decimal/u, withEpsilon(2, withDetails({ epsilonIndependent: '0x2' }))],
+    ['another spelling', /no decimal/u, withDetails({ epsilonIndependent: '2.8999000' })],
+    ['agreed with none', /no decimal/u, withDetails({ epsilonIndependent: 'none' })],
+    ['agreed above the bound of RDP', /above the bound/u, withDetails({ epsilonRdp: '2.5' })],
+    ['epsilon 0', /not positive/u, withEpsilon(0, withDetails({ epsilonIndependent: '0' }))],
+    [
+      'nothing charged',
+      /ledger is empty/u,
+      withDetails({ ledger: '[]', ledgerHead: head, steps: '0', epsilonIndependent: '3' }),
+    ],
+    ...['noiseMultiplier', 'samplingProbability', 'l2ClipNorm', 'neighboringRelation'].flatMap(
+      (name): [string, RegExp, Claim][] => {
+        const message = new RegExp(`detail ${name} is missing or not the plan's`, 'u');
+        return [
+          [`another ${name}`, message, withDetails({ [name]: '999' })],
+          [`no ${name}`, message, leavingOut(name)],
+        ];
+      },
+    ),
+    ['another accountant', /detail accountant must name/u, withDetails({ accountant: 'none' })],
+    ['seeded noise', /secure random source/u, withDetails({ randomSource: 'seeded' })],
+    ['another method', /plan's mechanism/u, { ...good, method: 'sisa-resume' }],
+  ];
+  for (const [edit, message, claim] of cases) assert.match(refusePlan(claim) ?? 'passed', message, edit);
+});
+
+/** The claim on another plan, with the hash and the ledger that belong to it. */
+function planned(members: object, leftOut: readonly string[] = []): Claim {
+  const plan = Object.fromEntries(
+    Object.entries({ ...(JSON.parse(PLAN) as object), ...members }).filter(
+      ([name]) => !leftOut.includes(name),
+    ),
+  );
+  const planHash = digestOf('lethe/privacy/plan/v1', plan);
+  const charges = chain(planHash);
+  const ledger = { ledger: canonicalJson(charges), ledgerHead: charges.at(-1)!.digest };
+  return withDetails({ plan: canonicalJson(plan), planHash, ...ledger });
+}
+
+test('a plan with a field that cannot be certified on is refused by the name of the field, though hash and ledger are its own', () => {
+  const noise = { generator: 'aes-256-ctr/grid-ziggurat/1', mode: 'production', multiplier: 3 };
+  const truncated = { kind: 'truncated-poisson', probability: 0.25, cap: 150, population: 400 };
+  const layers = { kind: 'per-layer', l2ClipNorm: 1, layerL2ClipNorms: [0.6, 0.8] };
+  const features = { name: 'hog', digest: 'ab'.repeat(32) };
+  for (const fine of [{}, { sampling: truncated }, { clipping: layers }, { features }]) {
+    assert.equal(refusePlan(planned(fine)), undefined);
+  }
+  const cases: readonly (readonly [string, object])[] = [
+    ['format', { format: 'lethe-dp-plan-v9' }],
+    ['noise.mode', { noise: { ...noise, mode: 'research' } }],
+    ['noise.multiplier', { noise: { ...noise, multiplier: 0 } }],
+    ['noise.multiplier', { noise: { ...noise, multiplier: '3' } }],
+    ['noise.generator', { noise: { ...noise, generator: 'mt19937' } }],
+    ['noise.mode', { noise: { multiplier: 3, generator: noise.generator } }],
+    ['accountant', { accountant: 'none' }],
+    ['mechanism', { mechanism: 'sgd' }],
+    ['relation', { relation: 'none' }],
+    ['unit', { unit: 'batch' }],
+    ['delta', { delta: 1 }],
+    ['steps', { steps: 60.5 }],
+    ['expectedUnits', { expectedUnits: 0 }],
+    ['sampling.kind', { sampling: { kind: 'shuffle', probability: 0.25 } }],
+    ['sampling.probability', { sampling: { kind: 'poisson', probability: 0 } }],
+    ['sampling.cap', { sampling: { ...truncated, cap: 100 } }],
+    ['clipping.kind', { clipping: { kind: '__proto__', l2ClipNorm: 1 } }],
+    ['clipping.l2ClipNorm', { clipping: { kind: 'flat', l2ClipNorm: -1 } }],
+    ['clipping.layerL2ClipNorms', { clipping: { ...layers, layerL2ClipNorms: [1, 1] } }],
+    ['features.digest', { features: { ...features, digest: 'ab' } }],
+  ];
+  for (const [field, members] of cases) {
+    assert.match(refusePlan(planned(members)) ?? 'passed', new RegExp(`plan\\.${field} `, 'u'));
+  }
+  assert.match(refusePlan(planned({ note: 'x' })) ?? 'passed', /member "note" that no plan has/u);
+  for (const name of Object.keys(JSON.parse(PLAN) as object)) {
+    const told = refusePlan(planned({}, [name])) ?? 'passed';
+    assert.ok(told.includes(`plan.${name} is missing`), `${name}: ${told}`);
+  }
 });

@@ -56,12 +56,19 @@ test('1 and the check that refused; a hostile file prints no control characters'
   const refused = run(['c.json', '--key', 'k.json'], { 'c.json': changed });
   assert.equal(refused.status, 1);
   assert.match(refused.err, /^NOT VERIFIED\. The check "signature" refused \[LETHE-1303\]/u);
+  assert.match(refused.err, /\nHints, from a body that nobody vouches for:\n {2}overall-claim: /u);
+  const told = JSON.parse(run(['c.json', '--key', 'k.json', '--json'], { 'c.json': changed }).out);
+  assert.deepEqual(
+    (told.unauthenticatedHints as { check: string }[]).map(({ check }) => check),
+    ['overall-claim'],
+  );
   const hostile = run(['c.json', '--key', 'k.json'], { 'c.json': Buffer.from('{"\\u001b[2J":1}') });
   assert.equal(hostile.status, 1);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what must not be there
   assert.doesNotMatch(hostile.err, /\u001b/u);
   const noKey = run(['c.json', '--key', 'k.json', '--json'], { 'k.json': issued.bytes });
   assert.equal(noKey.status, 1);
+  assert.deepEqual(JSON.parse(noKey.out).unauthenticatedHints, []);
   assert.deepEqual(
     [JSON.parse(noKey.out).failedCheck, JSON.parse(noKey.out).code],
     ['key-file', 'LETHE-1302'],

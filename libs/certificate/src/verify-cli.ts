@@ -39,7 +39,11 @@ const printable = (text: string): string => text.replace(/\p{Cc}/gu, ' ');
 
 function report(result: Verification): string {
   if (!result.ok) {
-    return `NOT VERIFIED. The check "${result.failedCheck}" refused [${result.code}]: ${printable(result.message)}\n`;
+    const refused = `NOT VERIFIED. The check "${result.failedCheck}" refused [${result.code}]: ${printable(result.message)}\n`;
+    const hints = result.hints.map(({ check, message }) => `  ${check}: ${printable(message)}\n`);
+    return hints.length === 0
+      ? refused
+      : `${refused}Hints, from a body that nobody vouches for:\n${hints.join('')}`;
   }
   const { body } = result;
   const audit = body.audit?.result;
@@ -103,7 +107,13 @@ export function runVerify(argv: readonly string[], io: VerifyIo): 0 | 1 | 2 {
           checks: result.checks,
           notChecked: result.notChecked,
         }
-      : { verified: false, failedCheck: result.failedCheck, code: result.code, message: result.message };
+      : {
+          verified: false,
+          failedCheck: result.failedCheck,
+          code: result.code,
+          message: result.message,
+          unauthenticatedHints: result.hints,
+        };
     io.out(`${JSON.stringify(summary, null, 2)}\n`);
   } else {
     (result.ok ? io.out : io.err)(report(result));
@@ -116,7 +126,7 @@ function verifyBytes(bytes: Uint8Array, keyBytes: Uint8Array): Verification {
     return verifyCertificate(bytes, parseKeyFile(keyBytes));
   } catch (error) {
     if (!(error instanceof LetheError)) throw error;
-    return { ok: false, failedCheck: 'key-file', code: error.code, message: error.message };
+    return { ok: false, failedCheck: 'key-file', code: error.code, message: error.message, hints: [] };
   }
 }
 

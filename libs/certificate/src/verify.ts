@@ -39,7 +39,17 @@ export type Verification =
       /** `LETHE-1301` not a certificate, `LETHE-1302` not a key file, `LETHE-1303` a certificate that does not hold. */
       readonly code: string;
       readonly message: string;
+      /**
+       * After a failed signature: what else the body's own checks say. It helps to see what was altered and proves nothing, because anybody may have written
+       * this body. Empty after any other failed check.
+       */
+      readonly hints: readonly Hint[];
     };
+
+export interface Hint {
+  readonly check: string;
+  readonly message: string;
+}
 
 class Refused extends Error {
   readonly check: string;
@@ -79,6 +89,19 @@ function checkSignature({ body, signature }: CertificateFile, keys: KeyFile): vo
   if (!isCanonical || !verifyEd25519(key, certificateMessage(body), bytes)) {
     throw new Refused('signature', 'the signature does not belong to this body');
   }
+}
+
+function hintsOf(body: CertificateBody): Hint[] {
+  return BODY_CHECKS.flatMap(({ name, refuse }) => {
+    let message: string | undefined;
+    try {
+      message = refuse(body);
+    } catch {
+      // Nobody has vouched for these bytes: a hint that cannot be had must not hide that the signature is wrong.
+      message = 'could not be checked';
+    }
+    return message === undefined ? [] : [{ check: name, message }];
+  });
 }
 
 function checkInclusion({ body, log }: CertificateFile, checkpoint: Checkpoint): void {
@@ -164,9 +187,11 @@ function checkConsistency({ log }: CertificateFile, keys: TrustedKeys, checkpoin
 export function verifyCertificate(bytes: Uint8Array, keyFile: unknown): Verification {
   const checks: PassedCheck[] = [];
   const pass = (name: string, what: string) => checks.push({ name, what });
+  let read: CertificateFile | undefined;
   try {
     const keys = guarded('key-file', () => trustKeyFile(keyFile), CERTIFICATE.NOT_A_KEY_FILE.spec.code);
     const file = readFile(bytes, checks);
+    read = file;
     checkSignature(file, keys.file);
     pass('signature', "the body carries the issuer's signature (Ed25519), by a key of the key file");
     const checkpoint = guarded('checkpoint', () =>
@@ -189,7 +214,8 @@ export function verifyCertificate(bytes: Uint8Array, keyFile: unknown): Verifica
     return { ok: true, body: file.body, checks, notChecked: [...notChecked, ...absentEvidence(file.body)] };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    return { ok: false, failedCheck: error.check, code: error.code, message: error.message };
+    const hints = error.check === 'signature' && read ? hintsOf(read.body) : [];
+    return { ok: false, failedCheck: error.check, code: error.code, message: error.message, hints };
   }
 }
 
