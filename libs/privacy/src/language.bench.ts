@@ -12,6 +12,7 @@
  * smoothed, without privacy.
  *
  * The private runs: Poisson sampling with a cap, flat clipping, noise and sampling of production, Adam; delta = n^-1.1, because 1e-5 would be above 1/n.
+ * `priced at` is what the plan costs; it is far below the target where less noise would have no second opinion and be quoted by RDP.
  * What is scored is the last iterate; the rate falls linearly to zero. The run without privacy reads as many windows in small batches.
  *
  * How the settings were chosen: `--validate` trains without every tenth block of the TRAINING windows, calibrated anew for so many, and scores on a
@@ -260,7 +261,7 @@ for (const setting of SETTINGS) {
   const bits = await bitsPerByte(weights, scored);
   say(
     `epsilon ${epsilon}: ${bits.toFixed(3)} bits per byte ${part}; ${setting.steps} steps of ${setting.batch} windows, rate ${setting.rate}` +
-      `${privacy ? `, clip norm ${setting.clip}, noise ${privacy.noiseMultiplier}, delta ${privacy.delta.toExponential(2)}` : ''}; ${seconds.toFixed(0)} s`,
+      `${privacy ? `, priced at epsilon ${privacy.epsilonUpper}, clip norm ${setting.clip}, noise ${privacy.noiseMultiplier}, delta ${privacy.delta.toExponential(2)}` : ''}; ${seconds.toFixed(0)} s`,
   );
   rows.push({
     ...setting,
