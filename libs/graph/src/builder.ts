@@ -228,12 +228,23 @@ export function ancestors(
 ): Value[] {
   const seen = new Set<Value>();
   const order: Value[] = [];
-  const visit = (value: Value): void => {
+  // A stack of our own: an imported chain may be deeper than calls can nest.
+  const open: { readonly value: Value; readonly needs: readonly Value[]; next: number }[] = [];
+  const enter = (value: Value): void => {
     if (seen.has(value)) return;
     seen.add(value);
-    dependencies(value).forEach(visit);
-    order.push(value);
+    open.push({ value, needs: dependencies(value), next: 0 });
   };
-  roots.forEach(visit);
+  for (const root of roots) {
+    enter(root);
+    for (let top = open.at(-1); top; top = open.at(-1)) {
+      const need = top.needs[top.next++];
+      if (need) enter(need);
+      else {
+        order.push(top.value);
+        open.pop();
+      }
+    }
+  }
   return order;
 }

@@ -66,6 +66,9 @@ export interface RunSummary {
 
 const BYTES: Readonly<Record<DType, number>> = { float32: 4, float64: 8, int64: 8, bool: 1 };
 
+/** Examples of one run: how a norm would be had is asked with a number for each of them. */
+const BATCH_MAX = 2 ** 22;
+
 /**
  * @param batch examples of one run; the file's own number where it is fixed @returns the same for the same file
  */
@@ -143,9 +146,10 @@ const portSummary = ({ name, element, shape }: ReadPort): PortSummary => ({
 });
 
 function counted(names: readonly string[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of names.toSorted()) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
+  const counts = new Map<string, number>();
+  for (const name of names.toSorted()) counts.set(name, (counts.get(name) ?? 0) + 1);
+  // A file may name an operator as it likes; of these members none is looked up, and `__proto__` becomes one like any other.
+  return Object.fromEntries(counts);
 }
 
 /** The scope that the parameters share, else the name of the node. */
@@ -173,7 +177,9 @@ function build(
     };
     const imported = importOnnx(graph, model, { batch, trainable: isFloat, untrainable: 'allowed' });
     const rows = Object.values(imported.inputs)[0]?.shape[0] ?? batch;
-    return { ...imported, graph, batch: rows };
+    return rows <= BATCH_MAX
+      ? { ...imported, graph, batch: rows }
+      : { reason: `a run of ${rows} examples is more than the ${BATCH_MAX} that are looked at` };
   } catch (error) {
     if (error instanceof LetheError) return { reason: error.message };
     throw error;

@@ -163,3 +163,56 @@ test('a damaged file ends in a coded error or a graph, never in anything else', 
     { numRuns: 1_500 },
   );
 });
+
+test('a chain deeper than calls can nest is read, differentiated and built', () => {
+  const depth = 20_000;
+  const nodes = Array.from({ length: depth }, (_, i) => node('Relu', [`v${i}`], `v${i + 1}`));
+  const bytes = file([node('MatMul', ['x', 'w'], 'v0'), ...nodes], {
+    w: float32([4, 4], new Float32Array(16)),
+  });
+  const { operators, run, layers } = summarizeModel(readOnnx(bytes), { batch: 2 });
+  assert.deepEqual(operators, { MatMul: 1, Relu: depth });
+  assert.equal(run?.activationBytes, (depth + 1) * 2 * 4 * 4);
+  assert.equal(layers[0]?.parameters[0]?.norm?.rule, 'ghost');
+  const g = new GraphBuilder();
+  g.output('y', importOnnx(g, bytes, { batch: 2 }).outputs[`v${depth}`]!);
+  assert.equal(readOnnx(g.build().bytes).graph.nodes.length, depth + 2);
+});
+
+test('sizes that no runtime holds are refused before anything is made of them', () => {
+  const unsupported = (error: unknown): boolean =>
+    isError(error, GRAPH.ONNX_UNSUPPORTED) && /input x has \d+ elements/.test(error.message);
+  const wide = file([node('Relu', ['x'], 'y')], {}, [port('x', [2 ** 40, 4])]);
+  assert.throws(() => readOnnx(wide), unsupported);
+  const open = file([node('Relu', ['x'], 'y')]);
+  assert.throws(() => importOnnx(new GraphBuilder(), open, { batch: 2 ** 30 }), unsupported);
+  const { run, notBuilt } = summarizeModel(readOnnx(open), { batch: 2 ** 30 });
+  assert.deepEqual([run, /has 4294967296 elements/.test(notBuilt ?? '')], [undefined, true]);
+  const many = file([node('MatMul', ['x', 'w'], 'y')], { w: float32([1, 1], new Float32Array(1)) }, [
+    port('x', [2 ** 31, 1]),
+  ]);
+  assert.match(summarizeModel(readOnnx(many)).notBuilt ?? '', /a run of 2147483648 examples/);
+});
+
+test('names that objects have members of are names like any other', () => {
+  const unknown = file([node('constructor', ['x'], 'y', {}, 'd'), node('__proto__', ['y'], 'z', {}, 'd')]);
+  const named = file([
+    node('constructor', ['x'], 'y'),
+    node('constructor', ['y'], 'z'),
+    node('__proto__', ['z'], 'toString'),
+  ]);
+  assert.deepEqual(Object.entries(summarizeModel(readOnnx(unknown)).operators), [
+    ['d.__proto__', 1],
+    ['d.constructor', 1],
+  ]);
+  assert.deepEqual(Object.entries(summarizeModel(readOnnx(named)).operators), [
+    ['__proto__', 1],
+    ['constructor', 2],
+  ]);
+  const constants = Object.fromEntries([['__proto__', float32([4, 2], new Float32Array(8))]]);
+  const bytes = file([node('MatMul', ['hasOwnProperty', '__proto__'], 'y')], constants, [
+    port('hasOwnProperty', [2, 4]),
+  ]);
+  const { initial, inputs } = importOnnx(new GraphBuilder(), bytes, { trainable: () => true });
+  assert.deepEqual([Object.keys(initial), Object.keys(inputs)], [['__proto__'], ['hasOwnProperty']]);
+});

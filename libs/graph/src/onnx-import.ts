@@ -13,6 +13,7 @@ import {
   type ReadNode,
   type ReadPort,
   readOnnx,
+  requireSize,
   type StoredTensor,
   tensorOf,
 } from './onnx-read.ts';
@@ -122,14 +123,15 @@ class Importer {
     }
     const inputs = this.#inputs();
     const parameters: Value[] = [];
-    const initial: Record<string, Tensor> = {};
+    const initial = new Map<string, Tensor>();
     for (const stored of initializers) {
       if (!this.#uses.has(stored.name)) continue;
       const value = this.#initializer(stored);
       this.#values.set(stored.name, value);
       if (value.source.kind !== 'input') continue;
       parameters.push(value);
-      initial[value.name] = this.#kernels.has(value) ? kernelMatrix(tensorOf(stored)) : tensorOf(stored);
+      const content = tensorOf(stored);
+      initial.set(value.name, this.#kernels.has(value) ? kernelMatrix(content) : content);
       this.#trained.add(value);
     }
     const reached = (value: Value): boolean => ancestors([value]).some(isParameter);
@@ -141,7 +143,14 @@ class Importer {
       return [name, value];
     });
     const values: ReadonlyMap<string, Value> = this.#values;
-    return { inputs, outputs: Object.fromEntries(found), values, parameters, initial, opaque: this.#opaque };
+    return {
+      inputs,
+      outputs: Object.fromEntries(found),
+      values,
+      parameters,
+      initial: Object.fromEntries(initial),
+      opaque: this.#opaque,
+    };
   }
 
   #inputs(): Record<string, Value> {
@@ -157,7 +166,7 @@ class Importer {
         );
       }
     }
-    const found: Record<string, Value> = {};
+    const found = new Map<string, Value>();
     for (const port of ports) {
       const { name, shape } = port;
       const dtype = dtypeOf(port.element);
@@ -169,13 +178,14 @@ class Importer {
       const value = Object.hasOwn(given, name) ? given[name] : undefined;
       if (value) this.#unify(port, value);
       else if (!shape) throw notImported(`input ${name} has no shape in the file: give it a value`, { name });
-      found[name] = value ?? this.#graph.examples(name, this.#static(port), dtype);
-      if (found[name].dtype !== dtype) {
-        throw notImported(`input ${name} is ${found[name].dtype}, the model takes ${dtype}`, { name });
+      const input = value ?? this.#graph.examples(name, this.#static(port), dtype);
+      if (input.dtype !== dtype) {
+        throw notImported(`input ${name} is ${input.dtype}, the model takes ${dtype}`, { name });
       }
-      this.#values.set(name, found[name]);
+      found.set(name, input);
+      this.#values.set(name, input);
     }
-    return found;
+    return Object.fromEntries(found);
   }
 
   /** Takes the sizes of symbolic axes from a value that was given. */
@@ -201,7 +211,7 @@ class Importer {
   }
 
   #static({ name, shape = [] }: ReadPort): Shape {
-    return shape.map((size) => {
+    const found = shape.map((size) => {
       const known = typeof size === 'number' ? size : (this.#sizes.get(size ?? '') ?? this.#options.batch);
       if (known === undefined) {
         throw notImported(
@@ -212,6 +222,8 @@ class Importer {
       if (typeof size === 'string') this.#sizes.set(size, known);
       return known;
     });
+    requireSize(`input ${name}`, found);
+    return found;
   }
 
   #initializer(stored: StoredTensor): Value {

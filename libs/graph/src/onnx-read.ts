@@ -108,6 +108,9 @@ export interface ReadModel {
 /** Graphs in graphs (branches, loop bodies). */
 const DEPTH_MAX = 16;
 
+/** Elements of one input, output or value. A stored tensor's are bounded by its bytes; these are a file's word alone, and later allocations follow them. */
+const ELEMENTS_MAX = 2 ** 31;
+
 const malformed = (where: string, what: string, cause?: unknown): Error =>
   GRAPH.ONNX_MALFORMED(`this is not an ONNX model: ${where} ${what}`, {
     details: { where },
@@ -115,6 +118,17 @@ const malformed = (where: string, what: string, cause?: unknown): Error =>
   });
 const unsupported = (where: string, what: string): Error =>
   GRAPH.ONNX_UNSUPPORTED(`${where} ${what}`, { details: { where } });
+
+/** @throws LETHE-3027 the sizes that are known come to more elements than a tensor may have */
+export function requireSize(where: string, shape: readonly Dimension[]): void {
+  const count = shape.reduce<number>((product, size) => product * (typeof size === 'number' ? size : 1), 1);
+  if (count > ELEMENTS_MAX) {
+    throw unsupported(
+      where,
+      `has ${count} elements, more than the ${ELEMENTS_MAX} of the largest tensor here`,
+    );
+  }
+}
 
 /** One field of a message: its wire type was checked against what the reader asks of it. */
 interface Field {
@@ -394,6 +408,7 @@ function readPort(field: Field, kind: string): ReadPort {
           }),
       }),
   });
+  if (shape) requireSize(`${kind} ${name}`, shape);
   return { name, element, shape };
 }
 
