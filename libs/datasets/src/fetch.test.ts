@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -17,7 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { isError } from '@lethe/std';
 import { DATASETS } from './errors.ts';
 import { loadFashionMnist } from './fashion-mnist.ts';
-import { fetchDataset, type Obtain } from './fetch.ts';
+import { fetchDataset, lastLines, type Obtain } from './fetch.ts';
 import { decodeIdx, readIdxGz } from './idx.ts';
 import { dataDirectory, isFetched, PINNED, type PinnedDataset, pinnedDataset, receiptOf } from './pinned.ts';
 import { loadSotu } from './sotu.ts';
@@ -68,6 +68,43 @@ test('another pin makes the old files stale, and a fetch replaces them', async (
   assert.equal(isFetched(some, root), false);
   await fetchDataset(some, root, obtain);
   assert.equal(existsSync(join(root, 'some', 'data', 'b.txt')), false);
+});
+
+test('a file that was cut, added or taken away makes the folder useless, and a fetch replaces it', async () => {
+  const damage: readonly ((folder: string) => void)[] = [
+    (folder) => writeFileSync(join(folder, 'data', 'a.txt'), 'a te'),
+    (folder) => writeFileSync(join(folder, 'data', 'b.txt'), ''),
+    (folder) => rmSync(join(folder, 'data'), { recursive: true }),
+  ];
+  for (const harm of damage) {
+    const root = fresh();
+    const directory = await fetchDataset(some, root, obtain);
+    harm(directory);
+    assert.equal(isFetched(some, root), false);
+    const before = asked;
+    await fetchDataset(some, root, obtain);
+    assert.deepEqual([asked, isFetched(some, root)], [before + 1, true]);
+    assert.equal(readFileSync(join(directory, 'data', 'a.txt'), 'utf8'), 'a text');
+  }
+});
+
+test('what an interrupted fetch left is removed by the next one; what a running one works in is not', async () => {
+  const root = fresh();
+  const { pid: gone } = spawnSync(process.execPath, ['-e', '']);
+  const running = `.some-${process.ppid}-abcdef`;
+  for (const name of [`.some-${gone}-abcdef`, '.some-XyZ123', running, '.something-else']) {
+    mkdirSync(join(root, name, 'packed'), { recursive: true });
+  }
+  await fetchDataset(some, root, obtain);
+  assert.deepEqual(readdirSync(root).sort(), [running, '.something-else', 'some'].sort());
+});
+
+test('the last lines of a package manager are told, without addresses', () => {
+  const text =
+    'first\n\nnpm error code E404\r\nnpm error 404 Not Found - GET https://user:secret@mirror.example/some\n';
+  assert.equal(lastLines(text), 'first; npm error code E404; npm error 404 Not Found - GET (address)');
+  assert.equal(lastLines('cannot reach proxy.example:8080'), 'cannot reach (address)');
+  assert.equal(lastLines(Array.from({ length: 9 }, (_, i) => i).join('\n')), '4; 5; 6; 7; 8');
 });
 
 test('another digest is refused and leaves nothing', async () => {
@@ -155,14 +192,16 @@ test('Fashion-MNIST and the addresses are read from their folders', () => {
   const root = fresh();
   const place = (name: string): string => {
     mkdirSync(join(root, name));
-    writeFileSync(join(root, name, 'source.json'), receiptOf(pinnedDataset(name)));
     return join(root, name);
   };
+  const seal = (name: string): void =>
+    writeFileSync(join(root, name, 'source.json'), receiptOf(pinnedDataset(name), join(root, name)));
   const fashion = place('fashion-mnist');
   for (const part of ['train', 't10k']) {
     writeFileSync(join(fashion, `${part}-images-idx3-ubyte.gz`), gzipSync(idx([2, 1, 2], [1, 2, 3, 4])));
     writeFileSync(join(fashion, `${part}-labels-idx1-ubyte.gz`), gzipSync(idx([2], [9, 0])));
   }
+  seal('fashion-mnist');
   const { test: held } = loadFashionMnist(root);
   assert.deepEqual(held, {
     pixels: Uint8Array.of(1, 2, 3, 4),
@@ -171,6 +210,12 @@ test('Fashion-MNIST and the addresses are read from their folders', () => {
     width: 2,
   });
   writeFileSync(join(fashion, 't10k-labels-idx1-ubyte.gz'), gzipSync(idx([1], [9])));
+  assert.throws(
+    () => loadFashionMnist(root),
+    (error) =>
+      isError(error, DATASETS.DATASET_NOT_FETCHED) && /changed.*data fetch fashion-mnist/.test(error.message),
+  );
+  seal('fashion-mnist');
   assert.throws(
     () => loadFashionMnist(root),
     (error) => isError(error, DATASETS.FILE_MALFORMED),
@@ -182,8 +227,10 @@ test('Fashion-MNIST and the addresses are read from their folders', () => {
   writeFileSync(join(data, '1790_george_washington_n.json'), JSON.stringify(address));
   writeFileSync(join(data, 'file_list.json'), '[]');
   const { name, ...rest } = address;
+  seal('sotu');
   assert.deepEqual(loadSotu(root), [{ id: '1790_george_washington_n', author: name, ...rest }]);
   writeFileSync(join(data, '1791_nobody_n.json'), '{}');
+  seal('sotu');
   assert.throws(
     () => loadSotu(root),
     (error) => isError(error, DATASETS.FILE_MALFORMED),

