@@ -3,6 +3,7 @@ export { contourEpsilon } from './accountants/contour.ts';
 export {
   ACCOUNTANT_VERSION,
   type AccountedMechanism,
+  calibratedLoss,
   calibrateNoiseMultiplier,
   epsilonOfComposition,
   epsilonUpper,
@@ -14,7 +15,7 @@ export {
 export { groupEpsilon } from './accountants/group.ts';
 export { type PldBound, pldEpsilon } from './accountants/pld.ts';
 export { RDP_ORDERS, type RdpBound, rdpEpsilon, rdpOfRun, rdpOfStep } from './accountants/rdp.ts';
-export { RdpFilter } from './accountants/rdp-filter.ts';
+export { adaptiveEpsilon, RdpFilter } from './accountants/rdp-filter.ts';
 export {
   noiseMultiplierAfterRounding,
   overflowProbability,
@@ -79,6 +80,7 @@ export {
   planText,
 } from './plan.ts';
 export {
+  adaptiveCost,
   calibratedPlan,
   composedCost,
   effectiveNoiseMultiplier,

@@ -5,7 +5,13 @@ import { epsilonUpper } from './accountants/epsilon.ts';
 import { type PrivacyBudget, privacyBudget, requireWithinBudget, spentEpsilon } from './budget.ts';
 import { PRIVACY } from './errors.ts';
 import { type DpPlan, type DpPlanFields, dpPlan } from './plan.ts';
-import { calibratedPlan, composedCost, effectiveNoiseMultiplier, planCost } from './plan-cost.ts';
+import {
+  adaptiveCost,
+  calibratedPlan,
+  composedCost,
+  effectiveNoiseMultiplier,
+  planCost,
+} from './plan-cost.ts';
 
 const fields: DpPlanFields = {
   unit: 'subject',
@@ -43,10 +49,13 @@ test('a plan costs what the accountants say of its mechanism, and its parts toge
         2e-4,
   );
   assert.ok(cost.epsilonUpper <= cost.epsilonRdp && cost.epsilonUpper < 4);
+  assert.ok(
+    epsilon(part(plan, 30), part(plan, 30)) > cost.epsilonUpper,
+    'that there is a second plan may have been chosen after a look at the first',
+  );
   assert.equal(
     epsilon(part(plan, 30), part(plan, 30)),
-    cost.epsilonUpper,
-    'like steps add up as one mechanism',
+    adaptiveCost([part(plan)], 1e-5, relation).epsilonUpper,
   );
   const other = dpPlan({ ...fields, noise: { ...fields.noise, multiplier: 4 } });
   assert.ok(epsilon(part(plan), part(other)) > cost.epsilonUpper);
@@ -127,7 +136,7 @@ test('calibration meets its target under every kind of clipping and sampling, an
 
 test('a budget takes plans until the next one would pass it, and says the numbers', () => {
   const one = planCost(plan).epsilonUpper;
-  const budget: PrivacyBudget = privacyBudget({ epsilon: 1.7 * one, delta: 1e-5, unit: 'subject', relation });
+  const budget: PrivacyBudget = privacyBudget({ epsilon: 1.8 * one, delta: 1e-5, unit: 'subject', relation });
   const none = { parts: [], opaque: [] };
   assert.equal(requireWithinBudget(budget, none, part(plan)).epsilonUpper, one);
   const two = requireWithinBudget(budget, { parts: [part(plan)], opaque: [] }, part(plan));
@@ -144,6 +153,78 @@ test('a budget takes plans until the next one would pass it, and says the number
     () => requireWithinBudget(budget, none, part(dpPlan({ ...fields, unit: 'record' }))),
     (error: unknown) => isError(error, PRIVACY.PLAN_REFUSED) && error.details.field === 'unit',
   );
+});
+
+test('the first plan is priced by its distribution, and whether another may follow is settled before it starts', () => {
+  const one = planCost(plan).epsilonUpper;
+  const orders = adaptiveCost([part(plan)], 1e-5, relation).epsilonUpper;
+  const tiny = dpPlan({ ...fields, steps: 1, noise: { ...fields.noise, multiplier: 100 } });
+  const budgetOf = (epsilon: number) => privacyBudget({ epsilon, delta: 1e-5, unit: 'subject', relation });
+  const between = budgetOf((one + orders) / 2);
+  const none = { parts: [], opaque: [] };
+  assert.equal(requireWithinBudget(between, none, part(plan)).epsilonUpper, one);
+  // However little of it was run: stopping may have been chosen after a look, and only the distribution's price holds for the whole.
+  for (const held of [part(plan), part(plan, 1)]) {
+    for (const wanted of [part(tiny), part(plan, 1)]) {
+      assert.throws(
+        () => requireWithinBudget(between, { parts: [held], opaque: [] }, wanted),
+        (error: unknown) =>
+          isError(error, PRIVACY.BUDGET_EXCEEDED) && Number(error.details.epsilonAfter) >= orders,
+      );
+    }
+  }
+  // What ran not at all was not released.
+  assert.ok(
+    requireWithinBudget(between, { parts: [part(plan, 0)], opaque: [] }, part(tiny)).epsilonUpper < 1,
+  );
+  const room = budgetOf(orders + 0.1);
+  const both = requireWithinBudget(room, { parts: [part(plan)], opaque: [] }, part(tiny)).epsilonUpper;
+  assert.ok(both > orders && both <= room.epsilon);
+});
+
+test('steps and entries of no meaning are refused, none is a way to spend nothing or to get something back', () => {
+  const budget = privacyBudget({ epsilon: 0.01, delta: 1e-5, unit: 'subject', relation });
+  const refused = (field: string) => (error: unknown) =>
+    isError(error, PRIVACY.INVALID_MECHANISM) && error.details.field === field;
+  for (const steps of [Number.NaN, -6, 0.5, plan.steps + 1, Infinity]) {
+    assert.throws(
+      () => requireWithinBudget(budget, { parts: [], opaque: [] }, part(plan, steps)),
+      refused('steps'),
+    );
+    assert.throws(
+      () => spentEpsilon({ parts: [part(plan), part(plan, steps)], opaque: [] }, 1e-5, relation),
+      refused('steps'),
+    );
+  }
+  for (const [entry, field] of [
+    [{ epsilon: -100, delta: 1e-9 }, 'opaque.epsilon'],
+    [{ epsilon: Number.NaN, delta: 1e-9 }, 'opaque.epsilon'],
+    [{ epsilon: Infinity, delta: 1e-9 }, 'opaque.epsilon'],
+    [{ epsilon: 1, delta: -1e-5 }, 'opaque.delta'],
+    [{ epsilon: 1, delta: 1 }, 'opaque.delta'],
+    [{ epsilon: 1, delta: Number.NaN }, 'opaque.delta'],
+  ] as const) {
+    assert.throws(
+      () => requireWithinBudget(budget, { parts: [], opaque: [entry] }, part(plan, 6)),
+      refused(field),
+    );
+  }
+});
+
+test('above epsilon 50, where the charge of the sampler is not proven, nothing is quoted and nothing admitted', () => {
+  const loud = dpPlan({ ...fields, noise: { ...fields.noise, multiplier: 0.4 } });
+  assert.throws(
+    () => planCost(loud),
+    (error: unknown) => isError(error, PRIVACY.PLAN_REFUSED) && error.details.field === 'noise.multiplier',
+  );
+  assert.equal(epsilon(part(loud)), Infinity);
+  assert.equal(epsilon(part(loud), part(plan)), Infinity);
+  const budget = privacyBudget({ epsilon: 1e6, delta: 1e-5, unit: 'subject', relation });
+  assert.throws(
+    () => requireWithinBudget(budget, { parts: [], opaque: [] }, part(loud)),
+    (error: unknown) => isError(error, PRIVACY.BUDGET_EXCEEDED),
+  );
+  assert.ok(calibratedPlan(fields, 60).cost.epsilonUpper <= 50);
 });
 
 test('guarantees of which only epsilon and delta are known add up, and may use delta up', () => {

@@ -5,16 +5,21 @@
  * Quoting: where the independent accountant answers, it must agree with the main one or nothing is quoted; where its guard refuses, the larger of the main
  * bound and RDP is quoted and the missing second opinion is said.
  */
-import { calibrateNoise } from './accountants/calibrate.ts';
+import { calibrateNoise, quotedNoise } from './accountants/calibrate.ts';
 import { ACCOUNTANT_VERSION, privacyLossOfRuns } from './accountants/epsilon.ts';
-import { rdpEpsilon } from './accountants/rdp.ts';
-import type { PrivacyRelation, SampledGaussianRun } from './accountants/runs.ts';
+import { adaptiveEpsilon } from './accountants/rdp-filter.ts';
+import {
+  checkDelta,
+  type PrivacyRelation,
+  requireField,
+  type SampledGaussianRun,
+} from './accountants/runs.ts';
 import { PRIVACY } from './errors.ts';
 import { samplerCharge } from './noise/rounded-normal.ts';
 import { type DpPlan, type DpPlanFields, dpPlan, type NeighboringRelation } from './plan.ts';
 
 export interface PlanCost {
-  /** What may be quoted: an upper bound, rounded up to 6 digits. */
+  /** What may be quoted: an upper bound, rounded up to 6 digits; infinite where none up to 50 is known. */
   readonly epsilonUpper: number;
   /** Of the independent accountant; null where its guard refuses and no second opinion was possible. */
   readonly epsilonIndependent: number | null;
@@ -34,50 +39,96 @@ const RELATIONS: Readonly<Record<NeighboringRelation, PrivacyRelation>> = {
   'replace-one': 'replace-one',
 };
 
-/** The whole plan at its own delta and relation. @throws LETHE-3307 no accountant prices it, LETHE-3308 they disagree */
-export const planCost = (plan: DpPlan): PlanCost =>
-  composedCost([{ plan, steps: plan.steps }], plan.delta, plan.relation);
+/** The sampler's charge is proven up to this epsilon; nothing above it is quoted. */
+const EPSILON_MAX = 50;
 
 /**
- * Everything together, in any order. Later plans may have been chosen after a look at what earlier ones released; different plans are therefore priced by
- * RDP, whose orders add up as a filter at no extra cost (Feldman and Zrnic, arXiv 2008.11193v4, theorem 3.1), and the other accountants are used
- * for one mechanism alone, however often it was planned. @param parts of one data set and one unit; none costs nothing
- * @throws LETHE-3307, LETHE-3308
+ * The whole plan at its own delta and relation.
+ * @throws LETHE-3307 no accountant prices it, or only above epsilon 50; LETHE-3308 they disagree
+ */
+export function planCost(plan: DpPlan): PlanCost {
+  const cost = composedCost([{ plan, steps: plan.steps }], plan.delta, plan.relation);
+  if (Number.isFinite(cost.epsilonUpper)) return cost;
+  throw PRIVACY.PLAN_REFUSED(
+    `noise.multiplier is too small: no bound up to epsilon ${EPSILON_MAX}, above which nothing is quoted`,
+    { details: { field: 'noise.multiplier' } },
+  );
+}
+
+/**
+ * What is released by all the parts together. Epsilon is infinite where nothing up to 50 is proven.
+ *
+ * One part is a mechanism with a number of steps that its plan fixed before anything was looked at: it is priced by the privacy loss distribution. Of several
+ * parts, whether there is a later one, which, and how often the same plan again, may have been chosen after a look at what earlier ones released; everything is then priced by
+ * `adaptiveCost`, the first plan and repetitions of it too. A reading is the promise of whoever meant to stop there; what holds for whoever goes on until a
+ * limit refuses is said at `requireWithinBudget`. @param parts of one data set and one unit; none costs nothing
+ * @throws LETHE-3301 a number of steps that is not one of the plan, LETHE-3308
  */
 export function composedCost(
   parts: readonly PlanPart[],
   delta: number,
   relation: NeighboringRelation,
 ): PlanCost {
-  const runs = merged(parts.filter(({ steps }) => steps > 0));
-  const [only, ...others] = runs;
+  parts.forEach(checkPart);
+  checkDelta(delta);
+  const released = parts.filter(({ steps }) => steps > 0);
+  const [only, ...others] = released;
   const shared = { delta, accountant: ACCOUNTANT_VERSION };
   if (!only) return { ...shared, epsilonUpper: 0, epsilonIndependent: 0, epsilonRdp: 0 };
-  // The sampler is a little off the noise that is priced, which takes a little of epsilon and of delta.
-  const charge = samplerCharge(parts.reduce((sum, part) => sum + noiseValuesMax(part), 0));
-  const rest = (delta - charge.delta) / (1 + charge.epsilon);
-  const charged = (epsilon: number): number => roundUp(epsilon + charge.epsilon);
-  if (others.length > 0) {
-    const epsilonRdp = charged(rdpEpsilon(runs, RELATIONS[relation], rest).epsilonUpper);
-    return { ...shared, epsilonUpper: finite(epsilonRdp), epsilonIndependent: null, epsilonRdp };
-  }
-  const loss = privacyLossOfRuns([only], RELATIONS[relation], rest);
+  if (others.length > 0) return adaptiveCost(released, delta, relation);
+  const { rest, charged } = afterSampler(released, delta);
+  if (!(rest > 0)) return unknownCost(delta);
+  const loss = privacyLossOfRuns([runOf(only)], RELATIONS[relation], rest);
+  const epsilonUpper = charged(loss.quoted);
+  if (epsilonUpper === Infinity) return unknownCost(delta);
   return {
     ...shared,
-    epsilonUpper: finite(charged(loss.quoted)),
+    epsilonUpper,
     epsilonIndependent: loss.agreement === 'agreed' ? loss.epsilonIndependent : null,
     epsilonRdp: charged(loss.epsilonRdp),
   };
 }
 
-const roundUp = (epsilon: number): number => Math.ceil(epsilon * 1e6) / 1e6;
-
-function finite(epsilon: number): number {
-  if (Number.isFinite(epsilon)) return epsilon;
-  throw PRIVACY.PLAN_REFUSED('noise.multiplier is too small: no accountant gives a finite bound', {
-    details: { field: 'noise.multiplier' },
-  });
+/**
+ * The price by orders that were fixed beforehand (`adaptiveEpsilon`), of whatever number of parts: who keeps it below a number is free to choose every next part by
+ * all that was released so far. @throws LETHE-3301
+ */
+export function adaptiveCost(
+  parts: readonly PlanPart[],
+  delta: number,
+  relation: NeighboringRelation,
+): PlanCost {
+  parts.forEach(checkPart);
+  const { rest, charged } = afterSampler(parts, delta);
+  if (!(rest > 0)) return unknownCost(delta);
+  const epsilonRdp = charged(adaptiveEpsilon(merged(parts), RELATIONS[relation], rest));
+  return { ...unknownCost(delta), epsilonUpper: epsilonRdp, epsilonRdp };
 }
+
+const unknownCost = (delta: number): PlanCost => ({
+  epsilonUpper: Infinity,
+  epsilonIndependent: null,
+  epsilonRdp: Infinity,
+  delta,
+  accountant: ACCOUNTANT_VERSION,
+});
+
+function checkPart({ plan, steps }: PlanPart): void {
+  const isOfPlan = Number.isInteger(steps) && steps >= 0 && steps <= plan.steps;
+  requireField(isOfPlan, 'steps', steps, `an integer in 0..${plan.steps}, the steps of the plan`);
+}
+
+/** The sampler is a little off the noise that is priced, which takes a little of epsilon and of delta; above `EPSILON_MAX` it is not known how much. */
+function afterSampler(parts: readonly PlanPart[], delta: number) {
+  const charge = samplerCharge(parts.reduce((sum, part) => sum + noiseValuesMax(part), 0));
+  return {
+    rest: (delta - charge.delta) / (1 + charge.epsilon),
+    charged: (epsilon: number): number =>
+      epsilon <= EPSILON_MAX ? roundUp(epsilon + charge.epsilon) : Infinity,
+  };
+}
+
+const roundUp = (epsilon: number): number => Math.ceil(epsilon * 1e6) / 1e6;
 
 /**
  * The noise multiplier that one step amounts to. Adaptive clipping releases two Gaussians on the same draw, the sum (multiplier z) and the count
@@ -100,7 +151,7 @@ function runOf({ plan, steps }: PlanPart): SampledGaussianRun {
   return sampling.kind === 'poisson' ? run : { ...run, cap: sampling.cap, population: sampling.population };
 }
 
-/** Equal mechanisms added up, so that a composition of like plans is priced as one. */
+/** Equal mechanisms added up, so that each is priced once. */
 function merged(parts: readonly PlanPart[]): SampledGaussianRun[] {
   const byKey = new Map<string, SampledGaussianRun>();
   for (const run of parts.map(runOf)) {
@@ -118,13 +169,6 @@ function merged(parts: readonly PlanPart[]): SampledGaussianRun[] {
 const noiseValuesMax = ({ plan, steps }: PlanPart): number =>
   steps * (1 + 2 ** 34 / plan.noise.multiplier ** 2);
 
-/** Added to the calibrated noise, relative, where the sampler's charge alone has passed the target. */
-const FINE = 1e-4;
-/** Where quoting asks for more noise than the calibration: first step and width of the last bracket, relative. */
-const RAISE = 1.05;
-const PRECISION = 1e-3;
-const NOISE_MULTIPLIER_MAX = 1e4;
-
 /**
  * A plan that meets a target: about the smallest noise that does. The plan returned has itself been priced, so rounding can never overspend. Takes up to
  * seconds: run it on a thread of its own.
@@ -134,10 +178,6 @@ export function calibratedPlan(
   fields: Omit<DpPlanFields, 'noise'> & { readonly noise: Omit<DpPlanFields['noise'], 'multiplier'> },
   epsilonTarget: number,
 ): { readonly plan: DpPlan; readonly cost: PlanCost } {
-  const at = (multiplier: number): { readonly plan: DpPlan; readonly cost: PlanCost } => {
-    const plan = dpPlan({ ...fields, noise: { ...fields.noise, multiplier } });
-    return { plan, cost: planCost(plan) };
-  };
   // Every other field is refused before the search.
   const draft = dpPlan({ ...fields, noise: { ...fields.noise, multiplier: 1 } });
   const { noiseMultiplier: _, ...run } = runOf({ plan: draft, steps: draft.steps });
@@ -147,25 +187,11 @@ export function calibratedPlan(
     delta: draft.delta,
     relation: RELATIONS[draft.relation],
   });
-  let best = at(roundUp(multiplierOf(draft, effective)));
-  if (best.cost.epsilonUpper <= epsilonTarget) return best;
-  let below = best.plan.noise.multiplier;
-  while (best.cost.epsilonUpper > epsilonTarget) {
-    below = best.plan.noise.multiplier;
-    if (below > NOISE_MULTIPLIER_MAX) {
-      throw PRIVACY.EPSILON_OUT_OF_REACH(
-        `no noise multiplier up to ${NOISE_MULTIPLIER_MAX} reaches epsilon ${epsilonTarget}`,
-      );
-    }
-    const isClose = best.cost.epsilonUpper <= epsilonTarget * (1 + FINE);
-    best = at(roundUp(below * (isClose ? 1 + FINE : RAISE)));
-  }
-  while (best.plan.noise.multiplier / below > 1 + PRECISION) {
-    const middle = at(roundUp((below + best.plan.noise.multiplier) / 2));
-    if (middle.cost.epsilonUpper <= epsilonTarget) best = middle;
-    else below = middle.plan.noise.multiplier;
-  }
-  return best;
+  return quotedNoise(roundUp(multiplierOf(draft, effective)), epsilonTarget, (multiplier) => {
+    const plan = dpPlan({ ...fields, noise: { ...fields.noise, multiplier } });
+    const cost = composedCost([{ plan, steps: plan.steps }], plan.delta, plan.relation);
+    return { epsilon: cost.epsilonUpper, value: { plan, cost } };
+  });
 }
 
 /** The plan's own multiplier for an effective one. @throws LETHE-3302 the count of adaptive clipping alone passes it */

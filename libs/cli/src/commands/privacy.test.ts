@@ -53,6 +53,19 @@ test('noise: the multiplier keeps to the epsilon and is near the smallest', asyn
   assert.ok(Math.abs(answer.noiseMultiplier - 0.9684) < 2e-4);
 });
 
+test('without sampling there is an exact answer; noise is found for what may be quoted', async () => {
+  const gaussian = '--noise-multiplier 5.331773075188806 --sampling-probability 1 --steps 470';
+  const asked = `privacy epsilon ${gaussian} --delta 2.2072132643242e-10 --json`;
+  const exact = await lethe(...asked.split(' '));
+  const answer = JSON.parse(exact.out);
+  assert.deepEqual([exact.status, answer.agreement, answer.loose], [0, 'agreed', false]);
+  assert.ok(Math.abs(answer.quoted - 33.0287245) < 2e-6);
+  const argv =
+    'privacy noise --epsilon 8.228 --sampling-probability 0.008577 --steps 180 --delta 2.858e-9 --json';
+  const { quoted } = JSON.parse((await lethe(...argv.split(' '))).out);
+  assert.ok(quoted <= 8.228 && quoted > 8);
+});
+
 test('what is infinite is null with a note, in valid JSON, and none for people', async () => {
   const noNoise = ['privacy', 'epsilon', '--noise-multiplier', '0', ...RUN];
   const answer = JSON.parse((await lethe(...noNoise, '--json')).out);

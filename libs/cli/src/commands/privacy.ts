@@ -75,14 +75,13 @@ export function addPrivacy(program: Command, cli: Cli): void {
   addRunOptions(
     privacy.command('noise').requiredOption('--epsilon <e>', 'epsilon that must not be passed, above 0'),
   )
-    .description('the smallest noise multiplier that keeps to an epsilon')
+    .description('about the smallest noise multiplier whose quoted epsilon keeps to an epsilon')
     .addHelpText('after', HELP + NOISE_EXAMPLES)
     .action(async (options: RunOptions & { epsilon: string }, command: Command) => {
       const epsilon = numberOf('--epsilon', options.epsilon, 0, 1e4, true);
-      const { calibrateNoise, privacyLoss } = await import('@lethe/privacy');
+      const { calibratedLoss } = await import('@lethe/privacy');
       const { run, delta, relation } = readRun(options);
-      const { noiseMultiplier } = calibrateNoise({ ...run, epsilon, delta, relation });
-      const loss = privacyLoss({ ...run, noiseMultiplier, delta, relation });
+      const { noiseMultiplier, loss } = calibratedLoss({ ...run, epsilon, delta, relation });
       show(cli, command, { noiseMultiplier, ...asPlain(loss), relation, delta });
     });
 }

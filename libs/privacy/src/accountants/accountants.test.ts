@@ -6,11 +6,17 @@ import { PRIVACY } from '../errors.ts';
 import { binomialTailUpper } from './binomial.ts';
 import { calibrateNoise } from './calibrate.ts';
 import { contourEpsilon } from './contour.ts';
-import { calibrateNoiseMultiplier, epsilonOfComposition, epsilonUpper, privacyLoss } from './epsilon.ts';
+import {
+  calibratedLoss,
+  calibrateNoiseMultiplier,
+  epsilonOfComposition,
+  epsilonUpper,
+  privacyLoss,
+} from './epsilon.ts';
 import { groupEpsilon } from './group.ts';
 import { pldEpsilon } from './pld.ts';
-import { RDP_ORDERS, rdpEpsilon, rdpOfStep } from './rdp.ts';
-import { RdpFilter } from './rdp-filter.ts';
+import { epsilonOfRdp, RDP_ORDERS, rdpEpsilon, rdpOfRun, rdpOfStep } from './rdp.ts';
+import { adaptiveEpsilon, RdpFilter } from './rdp-filter.ts';
 import { noiseMultiplierAfterRounding, type PrivacyRelation } from './runs.ts';
 
 interface Reference {
@@ -252,6 +258,64 @@ test('the filter stops before its budget would be passed, whatever is asked of i
     (error) => isError(error, PRIVACY.BUDGET_EXHAUSTED),
   );
   assert.equal(filter.epsilonSpent, spent);
+});
+
+test('runs chosen as one goes: no order is picked after the fact without its share of delta', () => {
+  const a = { samplingProbability: 0.01, noiseMultiplier: 1, steps: 1000 };
+  const b = { samplingProbability: 1, noiseMultiplier: 5, steps: 3 };
+  for (const runs of [[a], [b], [a, b]]) {
+    for (const relation of ['add-remove', 'replace-one'] as const) {
+      const epsilon = adaptiveEpsilon(runs, relation, 1e-5);
+      const afterTheFact = rdpEpsilon(runs, relation, 1e-5).epsilonUpper;
+      assert.ok(epsilon > afterTheFact && epsilon < 1.3 * afterTheFact, `${epsilon} of ${afterTheFact}`);
+      // Each order of the eight, alone at an eighth of delta, proves no less.
+      const total = (order: number) => runs.reduce((sum, run) => sum + rdpOfRun(run, order, relation), 0);
+      const proven = [2, 3, 4, 6, 8, 12, 20, 40].map((order) => epsilonOfRdp(total(order), order, 1e-5 / 8));
+      assert.ok(Math.abs(epsilon - Math.min(...proven)) < 1e-8);
+    }
+  }
+  assert.equal(adaptiveEpsilon([], 'add-remove', 1e-5), 0);
+  assert.equal(adaptiveEpsilon([{ ...a, noiseMultiplier: 0 }], 'add-remove', 1e-5), Infinity);
+});
+
+test('without sampling, and for one step, the bound is the closed form and never refused', () => {
+  // The first was refused as a disagreement; its truth from 40-digit arithmetic.
+  const gaussian = { samplingProbability: 1, noiseMultiplier: 5.331773075188806, steps: 470 };
+  const loss = privacyLoss({ ...gaussian, relation: 'add-remove', delta: 2.2072132643242e-10 });
+  assert.ok(Math.abs(loss.quoted - 33.0287245) < 2e-6 && loss.agreement === 'agreed' && !loss.loose);
+  for (const relation of ['add-remove', 'replace-one'] as const) {
+    for (const noiseMultiplier of [0.12, 0.5, 1, 7, 150]) {
+      for (const delta of [1e-12, 1e-5, 0.1]) {
+        for (const [samplingProbability, steps] of [
+          [1, 1],
+          [1, 37],
+          [1, 20_000],
+          [1e-3, 1],
+          [0.3, 1],
+          [1 - 1e-9, 1],
+        ] as const) {
+          if (relation === 'replace-one' && samplingProbability < 1) continue;
+          const run = { samplingProbability, noiseMultiplier, steps };
+          const { epsilonUpper, epsilonIndependent, agreement } = privacyLoss({ ...run, relation, delta });
+          const above = epsilonUpper - epsilonIndependent!;
+          assert.equal(agreement, 'agreed');
+          assert.ok(
+            above >= -1e-9 * Math.max(1, epsilonUpper) && above < 1e-6 + 1e-8 * epsilonUpper,
+            `${JSON.stringify({ ...run, relation, delta })}: ${above} above`,
+          );
+        }
+      }
+    }
+  }
+  assert.equal(pldEpsilon([{ ...gaussian, noiseMultiplier: 1e-8 }], 'add-remove', 1e-5).epsilon, Infinity);
+});
+
+test('noise for what may be quoted: more than for the bound where there is no second opinion', () => {
+  const target = { samplingProbability: 0.008577, steps: 180, delta: 2.858e-9, epsilon: 8.228 };
+  const { noiseMultiplier, loss } = calibratedLoss(target);
+  assert.equal(loss.agreement, 'no-second-opinion');
+  assert.ok(loss.quoted <= target.epsilon && loss.quoted > 0.98 * target.epsilon, `${loss.quoted}`);
+  assert.ok(noiseMultiplier > calibrateNoise(target).noiseMultiplier);
 });
 
 test('calibration never overspends and does not waste', () => {

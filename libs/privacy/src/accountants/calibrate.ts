@@ -84,6 +84,45 @@ export function calibrateNoise(target: NoiseTarget): {
   return { noiseMultiplier: best, epsilon: atBest };
 }
 
+/** Added to the noise, relative, where what is quoted has hardly passed the target. */
+const FINE = 1e-4;
+/** Where quoting asks for more noise than the bound does: first step and width of the last bracket, relative. */
+const QUOTED_RAISE = 1.05;
+const QUOTED_PRECISION = 1e-3;
+const QUOTED_SIGMA_MAX = 1e4;
+
+/**
+ * From a noise multiplier whose bound meets a target to one whose quoted value does, which is larger where there is no second opinion. What is returned has itself been quoted.
+ * @param start of `calibrateNoise` @param quote the quoted epsilon of a multiplier, and what the caller wants of it; infinity for none
+ * @throws LETHE-3302 no multiplier reaches the target; whatever `quote` throws
+ */
+export function quotedNoise<T>(
+  start: number,
+  epsilonTarget: number,
+  quote: (noiseMultiplier: number) => { readonly epsilon: number; readonly value: T },
+): T {
+  const at = (noiseMultiplier: number) => ({ noiseMultiplier, ...quote(noiseMultiplier) });
+  let best = at(start);
+  if (best.epsilon <= epsilonTarget) return best.value;
+  let below = best.noiseMultiplier;
+  while (best.epsilon > epsilonTarget) {
+    below = best.noiseMultiplier;
+    if (below > QUOTED_SIGMA_MAX) {
+      throw PRIVACY.EPSILON_OUT_OF_REACH(
+        `no noise multiplier up to ${QUOTED_SIGMA_MAX} may be quoted at epsilon ${epsilonTarget}`,
+      );
+    }
+    const isClose = best.epsilon <= epsilonTarget * (1 + FINE);
+    best = at(roundUp(below * (isClose ? 1 + FINE : QUOTED_RAISE)));
+  }
+  while (best.noiseMultiplier / below > 1 + QUOTED_PRECISION) {
+    const middle = at(roundUp((below + best.noiseMultiplier) / 2));
+    if (middle.epsilon <= epsilonTarget) best = middle;
+    else below = middle.noiseMultiplier;
+  }
+  return best.value;
+}
+
 /** Up to `DIGITS` significant digits. */
 function roundUp(value: number): number {
   const rounded = Number(value.toPrecision(DIGITS));

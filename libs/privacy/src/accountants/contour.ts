@@ -63,9 +63,9 @@ function oneStep(pair: Pair, branches: readonly Branch[], epsilon: number): numb
     if (pair === 'replace') {
       const far = q === 1 ? 0 : Math.asinh(((1 - q) / q) * Math.exp(1 / (2 * s2)) * Math.sinh(epsilon / 2));
       const x = s2 * (epsilon / 2 + far);
-      delta +=
-        weight *
-        (q * (normalCdf((1 - x) / sigma) - scaled(-1 - x)) + (1 - q) * (normalCdf(-x / sigma) - scaled(-x)));
+      // Not drawn: a term that is absent without sampling, where its factor of 0 would meet an overflow.
+      const idle = q === 1 ? 0 : (1 - q) * (normalCdf(-x / sigma) - scaled(-x));
+      delta += weight * (q * (normalCdf((1 - x) / sigma) - scaled(-1 - x)) + idle);
     } else if (pair === 'remove') {
       const x = s2 * (epsilon + Math.log(-Math.expm1(-epsilon) + q * Math.exp(-epsilon)) - Math.log(q)) + 0.5;
       delta += weight * (q * normalCdf((1 - x) / sigma) + (1 - q) * normalCdf(-x / sigma) - scaled(-x));

@@ -3,7 +3,7 @@
  */
 import { PRIVACY } from '../errors.ts';
 import type { MechanismSpec } from '../mechanism.ts';
-import { calibrateNoise } from './calibrate.ts';
+import { calibrateNoise, type NoiseTarget, quotedNoise } from './calibrate.ts';
 import { contourEpsilon } from './contour.ts';
 import { accuracy } from './cumulants.ts';
 import { pldEpsilon } from './pld.ts';
@@ -17,7 +17,7 @@ export type AccountedMechanism = Pick<
 >;
 
 /** Recorded beside every epsilon, so that a later correction can name what it corrects. */
-export const ACCOUNTANT_VERSION = 'rdp+pld+contour/2';
+export const ACCOUNTANT_VERSION = 'rdp+pld+contour/3';
 
 export interface PrivacyLossQuestion extends SampledGaussianRun {
   readonly relation: PrivacyRelation;
@@ -91,6 +91,21 @@ export function privacyLossOfRuns(
     loose: !(exact && bound >= PROMISED.from && bound <= PROMISED.to),
     accountantVersion: ACCOUNTANT_VERSION,
   };
+}
+
+/**
+ * About the smallest noise multiplier at which `quoted` does not pass the target, and its privacy loss there.
+ * @throws LETHE-3302 the target is out of reach; LETHE-3301, LETHE-3308
+ */
+export function calibratedLoss(target: NoiseTarget): {
+  readonly noiseMultiplier: number;
+  readonly loss: PrivacyLoss;
+} {
+  const { epsilon, relation = 'add-remove', ...run } = target;
+  return quotedNoise(calibrateNoise(target).noiseMultiplier, epsilon, (noiseMultiplier) => {
+    const loss = privacyLoss({ ...run, relation, noiseMultiplier });
+    return { epsilon: loss.quoted, value: { noiseMultiplier, loss } };
+  });
 }
 
 /** Upper bound on epsilon of runs on the same data whose parameters were all fixed beforehand, rounded up. @throws LETHE-3301 */
