@@ -103,7 +103,12 @@ test('the last lines of a package manager are told, without addresses', () => {
   const text =
     'first\n\nnpm error code E404\r\nnpm error 404 Not Found - GET https://user:secret@mirror.example/some\n';
   assert.equal(lastLines(text), 'first; npm error code E404; npm error 404 Not Found - GET (address)');
-  assert.equal(lastLines('cannot reach proxy.example:8080'), 'cannot reach (address)');
+  const dump = `npm error code ECONNREFUSED\n${'npm error   type\n'.repeat(6)}npm error }\nnpm error A complete log of this run can be found in: x\n`;
+  assert.match(lastLines(dump), /type; npm error code ECONNREFUSED$/);
+  assert.equal(
+    lastLines('cannot reach proxy.example:8080 at 10.0.0.1:80'),
+    'cannot reach (address) at (address)',
+  );
   assert.equal(lastLines(Array.from({ length: 9 }, (_, i) => i).join('\n')), '4; 5; 6; 7; 8');
 });
 

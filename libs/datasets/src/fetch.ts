@@ -24,15 +24,20 @@ export type Obtain = (source: PinnedSource, into: string) => Promise<void>;
 const execute = promisify(execFile);
 
 const LINES = 5;
+/** npm ends with where its log lies and with pieces of an object. */
+const NOISE = /complete log of this run|^npm error\W*$/u;
+/** A line with the code of a failure: kept before any other. */
+const CAUSE = /\bE[A-Z0-9]{4,}\b|^E: |\b[45]\d\d\b/u;
 
-/** What a package manager said last, in one line and without the addresses of mirrors, which may hold a password. */
+/** What a package manager said last, lines with a code last of all, in one line and without the addresses of mirrors, which may hold a password. */
 export const lastLines = (text: string): string =>
   text
     .replace(/\b[a-z][a-z0-9+.-]*:\/\/\S+/giu, '(address)')
-    .replace(/\b(?:[a-z0-9-]+\.)+[a-z]{2,}:\d+\b/giu, '(address)')
+    .replace(/\b(?:(?:[a-z0-9-]+\.)+[a-z]{2,}:\d+|\d+(?:\.\d+){3}(?::\d+)?)\b/giu, '(address)')
     .split(/[\r\n]+/u)
     .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
-    .filter((line) => line !== '')
+    .filter((line) => line !== '' && !NOISE.test(line))
+    .toSorted((a, b) => Number(CAUSE.test(a)) - Number(CAUSE.test(b)))
     .slice(-LINES)
     .join('; ');
 
