@@ -16,9 +16,9 @@
  * What is scored is the last iterate; the rate falls linearly to zero. The run without privacy reads as many windows in small batches.
  *
  * How the settings were chosen: `--validate` trains without every tenth block of the TRAINING windows, calibrated anew for so many, and scores on a
- * third of those blocks; held-out bytes took no part. One run each at epsilon 3: width 64 and 49,000 windows read gave 4.08, 3.76, 3.61 and 3.52
+ * third of those blocks. One run each at epsilon 3: width 64 and 49,000 windows read gave 4.08, 3.76, 3.61 and 3.52
  * bits for batches of 2048, 1024, 512 and 256, rates of 0.004 to 0.024 differed by at most 0.05; width 128 gave 3.95 in more time. The final runs read four
- * times as many windows (what five minutes of one core allow), in batches twice the best; clip norm and Adam as Li et al. (2022) advise. On private records
+ * times as many windows in batches twice the best: that many steps were taken for the time they need, after figures of half as many had been seen, held-out ones too; clip norm and Adam as Li et al. (2022) advise. On private records
  * such a search has to be charged.
  */
 import { availableParallelism, cpus, loadavg } from 'node:os';
