@@ -19,6 +19,7 @@ import {
   heldOf,
   type PrivacyBudgetEvent,
   privacyBudget,
+  type Reservation,
   reservationOf,
 } from './domain/privacy-budget.ts';
 import { attemptOf, isRunning, stepsCharged } from './domain/training-run.ts';
@@ -55,12 +56,13 @@ export class PrivacyBudgets {
   }
 
   /**
-   * Reserves a run's whole plan. Returns once it stands; at once if it stands already. Priced on another thread against the version that was read; if somebody
+   * Reserves a run's whole plan. Returns once it stands; at once if it stands already, made by whoever else wants the same. Priced on another thread against the version that was read; if somebody
    * else was first, again against the new one.
    * @throws LETHE-3309 it does not fit, LETHE-3307 it is of another unit than the limit, LETHE-4302 the run has reserved for another plan,
    * LETHE-4314 a later attempt has, LETHE-4318
+   * @returns whether this very call made it: nobody else may give it back
    */
-  async reserve({ tenant, dataset, run, plan, attempt }: Wanted): Promise<void> {
+  async reserve({ tenant, dataset, run, plan, attempt }: Wanted): Promise<'made' | 'stood'> {
     const id = parseName('dataset', dataset)[1]!;
     const hash = planHash(parsePlan(plan));
     for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -72,7 +74,7 @@ export class PrivacyBudgets {
       if (held && held.attempt > attempt)
         throw LEARNING.RUN_CHANGED('the run was resumed by another process');
       const stands = held && held.attempt === attempt && held.settledSteps === undefined;
-      if (stands && held.planHash === hash) return;
+      if (stands && held.planHash === hash) return 'stood';
       await this.#requireRoom(tenant, dataset, state, run, plan);
       const reserved: events.PrivacyReserved = { dataset, run, plan, planHash: hash, attempt };
       try {
@@ -80,7 +82,7 @@ export class PrivacyBudgets {
           if (now !== version) throw LEARNING.BUDGET_CONTENDED('another run was first');
           return [newEvent(EVENT.privacyReserved, reserved)];
         });
-        return;
+        return 'made';
       } catch (error) {
         if (!isError(error, LEARNING.BUDGET_CONTENDED)) throw error;
       }
@@ -118,31 +120,47 @@ export class PrivacyBudgets {
       });
   }
 
-  /** After a run has ended: only what it has charged counts. Idempotent; a run that has used its plan up, or trains again, stays as it is. */
+  /**
+   * After a run has ended: only what it has charged counts. Idempotent; a run that has used its plan up, or trains again, stays as it is. Where less counts
+   * than was charged, what was charged is written over it: charges are the truth, and no room is asked for.
+   */
   async settle({ tenant, id, run }: LoadedRun): Promise<void> {
     if (run.plan === undefined || isRunning(run)) return;
     const dataset = datasetOfRoot(run.spec.root);
     const name = runName(tenant, id);
-    const [planned, charged] = [parsePlan(run.plan), stepsCharged(run)];
+    const { plan } = run;
+    const [planned, charged] = [parsePlan(plan), stepsCharged(run)];
+    const hash = planHash(planned);
     const attempt = attemptOf(run);
+    const ledgerHead = run.charged.at(-1)?.digest ?? '';
     await this.#store.propose(tenant, parseName('dataset', dataset)[1]!, (state) => {
       const held = reservationOf(state, name);
+      const settled = (of: Pick<Reservation, 'planHash' | 'attempt'>, steps: number) =>
+        newEvent(EVENT.privacySettled, {
+          dataset,
+          run: name,
+          planHash: of.planHash,
+          stepsCharged: steps,
+          ledgerHead,
+          attempt: of.attempt,
+        });
+      const isOwn = held?.planHash === hash;
+      if (held && isOwn && held.settledSteps !== undefined) {
+        return held.settledSteps < charged ? [settled(held, charged)] : [];
+      }
+      if (charged > 0 && !isOwn && (held?.settledSteps ?? 0) === 0) {
+        const again: events.PrivacyReserved = { dataset, run: name, plan, planHash: hash, attempt };
+        const reserved = newEvent(EVENT.privacyReserved, again);
+        return charged < planned.steps ? [reserved, settled(again, charged)] : [reserved];
+      }
       const due = held?.attempt === attempt && held.settledSteps === undefined && charged < planned.steps;
-      if (!due) return [];
-      const settled: events.PrivacySettled = {
-        dataset,
-        run: name,
-        planHash: held.planHash,
-        stepsCharged: held.planHash === planHash(planned) ? charged : 0,
-        ledgerHead: run.charged.at(-1)?.digest ?? '',
-        attempt,
-      };
-      return [newEvent(EVENT.privacySettled, settled)];
+      return due ? [settled(held, isOwn ? charged : 0)] : [];
     });
   }
 
   /**
-   * Gives back what crashes have left reserved: of runs that have ended, and of requests that never became a run. Safe at any time, since a
+   * Gives back what crashes have left reserved: of runs that have ended, and of requests that never became a run; and counts again what was charged and is
+   * not counted. Safe at any time, since a
    * run reserves again before it trains if its reservation is not there.
    */
   async sweep(): Promise<void> {
@@ -150,17 +168,19 @@ export class PrivacyBudgets {
     for (const { tenant, id } of await this.#directory.all()) {
       const { state } = await this.#store.load(tenant, id);
       for (const { run, attempt, planHash: hash, reservedMs, settledSteps } of state.reservations) {
-        if (settledSteps !== undefined) continue;
         const loaded = await this.#context.findRun(tenant, parseName('trainingRun', run)[1]!);
         const isOwn = loaded?.run.plan !== undefined && planHash(parsePlan(loaded.run.plan)) === hash;
         if (loaded && isOwn) await this.settle(loaded);
-        else if (nowMs - reservedMs > ORPHAN_MS) await this.#release(tenant, id, run, attempt, hash);
+        else if (settledSteps === undefined && nowMs - reservedMs > ORPHAN_MS)
+          await this.#release(tenant, id, run, attempt, hash);
       }
     }
   }
 
-  /** A reservation under which nothing was ever charged. */
+  /** Gives back a reservation of the caller's own making, unless the run that exists was accepted with this very plan: then it trains under it. */
   async release({ tenant, dataset, run, plan, attempt }: Wanted): Promise<void> {
+    const loaded = await this.#context.findRun(tenant, parseName('trainingRun', run)[1]!);
+    if (loaded?.run.plan && planHash(parsePlan(loaded.run.plan)) === planHash(parsePlan(plan))) return;
     await this.#release(tenant, parseName('dataset', dataset)[1]!, run, attempt, planHash(parsePlan(plan)));
   }
 

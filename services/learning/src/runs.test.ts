@@ -6,6 +6,7 @@ import { AggregateStore, aggregateFilter, readEnvelope, STREAMS } from '@lethe/e
 import { parsePlan, verifyLedger } from '@lethe/privacy';
 import type { Service } from '@lethe/service';
 import { sleep } from '@lethe/std';
+import { LearningContext } from './context.ts';
 import { privacyBudget } from './domain/privacy-budget.ts';
 import { LEARNING } from './errors.ts';
 import {
@@ -26,6 +27,7 @@ import {
   train,
   type World,
 } from './learning.fixture.ts';
+import { createTrainingRun } from './rpc/create-training-run.ts';
 import { chargeOf } from './training/train-dp.ts';
 
 const PARENT = `tenants/${TENANT}`;
@@ -276,6 +278,66 @@ test('a budget is kept before a run starts: of two that race for the last of it 
     (await runEvents(world, EVENT.privacySpent)).filter(({ run }) => run !== runNamed(accepted)).length,
     0,
   );
+});
+
+test('of two requests for one run that share a reservation, the one that is refused does not give it back', async () => {
+  for (const winner of [0, 1]) {
+    const world = await makeWorld();
+    const contexts = [1, 2].map(() => new LearningContext(world.deps, {}));
+    const gates = contexts.map(() => Promise.withResolvers<void>());
+    const reserved = contexts.map(() => Promise.withResolvers<string>());
+    for (const [i, { privacy }] of contexts.entries()) {
+      const reserve = privacy.reserve.bind(privacy);
+      privacy.reserve = async (wanted) => {
+        const how = await reserve(wanted);
+        reserved[i]!.resolve(how);
+        await gates[i]!.promise;
+        return how;
+      };
+    }
+    // The same plan, and a field beside it that is another.
+    const outcomes: Promise<unknown>[] = [];
+    for (const [i, context] of contexts.entries()) {
+      const spec = longSpec(8, { learningRate: i + 1 });
+      outcomes.push(createTrainingRun(context, { parent: PARENT, runId: 'd', spec, requestId: '' }));
+      outcomes[i]!.catch(() => undefined);
+      assert.equal(await reserved[i]!.promise, i === 0 ? 'made' : 'stood');
+    }
+    gates[winner]!.resolve();
+    await outcomes[winner];
+    gates[1 - winner]!.resolve();
+    await assert.rejects(outcomes[1 - winner]!, { code: 'LETHE-4302' });
+    const [held] = (await contexts[0]!.privacy.state(TENANT, DATASET)).reservations;
+    assert.equal(held?.settledSteps, undefined, 'the winner trains under it');
+    const service = await startService(world);
+    assert.equal((await ended(service, 'd')).state, STATE_SUCCEEDED);
+    assert.ok((await budgetOf(service)).spending[0]!.epsilonUpper > 7);
+    await service.close();
+  }
+});
+
+test('what was charged and is not counted is counted again: before the next charge, and at a restart', async () => {
+  const world = await makeWorld();
+  const service = await startService(world);
+  const store = new AggregateStore(privacyBudget, { bus: world.bus, source: 'test' });
+  const giveBack = () =>
+    store.propose(TENANT, 'clusters', ({ reservations: [held] }) => [
+      {
+        definition: EVENT.privacySettled,
+        data: { ...held!, dataset: DATASET, stepsCharged: 0, ledgerHead: '' },
+      },
+    ]);
+  await create(service, 'd', longSpec(4_000));
+  await untilCharged(world, 1);
+  await giveBack();
+  assert.equal((await ended(service, 'd')).state, STATE_SUCCEEDED);
+  const [trained] = (await budgetOf(service)).reservations;
+  assert.deepEqual([trained?.steps, trained?.settled], [4_000, false], 'the trainer has reserved again');
+  await giveBack();
+  assert.equal((await budgetOf(service)).spending[0]?.epsilonUpper, 0);
+  await service.close();
+  const again = await startService(world);
+  assert.equal((await budgetOf(again)).reservations[0]?.steps, 4_000);
 });
 
 test('somebody in several datasets has spent at most what they have together', async () => {

@@ -43,10 +43,11 @@ export const privacyBudget = defineAggregate({
         };
       }
       case 'privacy.settled': {
+        // Charges of an attempt only grow, so of two settlements the larger one is true.
         const { run, attempt, planHash, stepsCharged } = event.data;
         const reservations = privacy.reservations.map((reservation) =>
           reservation.run === run && reservation.attempt === attempt && reservation.planHash === planHash
-            ? { ...reservation, settledSteps: stepsCharged }
+            ? { ...reservation, settledSteps: Math.max(reservation.settledSteps ?? 0, stepsCharged) }
             : reservation,
         );
         return { ...privacy, reservations };

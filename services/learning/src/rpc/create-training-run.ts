@@ -32,7 +32,7 @@ export async function createTrainingRun(
   const plan =
     spec.method.$case === 'dpSgd' ? await planned(context, spec.root, spec.method.value) : undefined;
   const wanted = plan && { tenant, dataset: datasetOfRoot(spec.root), run: name, plan, attempt: 0 };
-  if (wanted) await context.privacy.reserve(wanted);
+  const isOurs = wanted !== undefined && (await context.privacy.reserve(wanted)) === 'made';
   try {
     await context.runs.propose(tenant, id, (run) => {
       if (run.spec === undefined) {
@@ -43,7 +43,7 @@ export async function createTrainingRun(
       return [];
     });
   } catch (error) {
-    if (wanted && isError(error, LEARNING.RUN_EXISTS)) await context.privacy.release(wanted);
+    if (isOurs && isError(error, LEARNING.RUN_EXISTS)) await context.privacy.release(wanted);
     throw error;
   }
   return runResource(context, await context.loadRun(name));

@@ -24,6 +24,7 @@ import { type LearningContext, type LoadedRun, runName } from '../context.ts';
 import { filledDpSgdSpec } from '../domain/dp-sgd-spec.ts';
 import { attemptOf, isRunning, lastWeights, type Run, stepsCharged } from '../domain/training-run.ts';
 import { LEARNING } from '../errors.ts';
+import type { Wanted } from '../privacy-budgets.ts';
 import type { StopSignal } from '../stop-signal.ts';
 import { accounting } from './accounting.ts';
 import { type DpState, dpTrainer, privateClassifier, type Weights, weightsOf } from './dp-trainer.ts';
@@ -68,13 +69,7 @@ export async function trainDp(
   const people = await readPeople(peers, root, dataset, await exclusions(peers, root));
   checkSubjects(people, spec.rowsPerSubjectMax);
   const randomness = new PrivacyRandomness(plan.noise.mode, random);
-  await context.privacy.reserve({
-    tenant,
-    dataset: datasetOfRoot(root),
-    run: name,
-    plan: planBytes(plan),
-    attempt: attemptOf(run),
-  });
+  await context.privacy.reserve(wantedOf(loaded, plan));
   const { width, prepare } = preparation(plan.features?.name ?? 'none', dataset);
   const from = await lastReached(context, tenant, run);
   const trainer = await dpTrainer({
@@ -138,6 +133,14 @@ function checkSubjects({ members }: People, rowsMax: number): void {
     });
   }
 }
+
+const wantedOf = ({ tenant, id, run }: LoadedRun, plan: DpPlan): Wanted => ({
+  tenant,
+  dataset: datasetOfRoot(run.spec.root),
+  run: runName(tenant, id),
+  plan: planBytes(plan),
+  attempt: attemptOf(run),
+});
 
 const blockSteps = (plan: DpPlan): number => Math.ceil(plan.steps / BLOCKS);
 
@@ -241,14 +244,17 @@ async function stopped(
 
 /** Commits the charge, and returns once it has been read back. @throws LETHE-4314 another process trains this run, or it has ended */
 async function commitCharge(
-  { state, runs }: LearningContext,
-  { tenant, id, run: before }: LoadedRun,
+  { state, runs, privacy }: LearningContext,
+  loaded: LoadedRun,
   ledger: PrivacyLedger,
   charge: LedgerCharge,
   prices: ReadonlyMap<number, PlanCost>,
   reached: DpState,
 ): Promise<PrivacyLedger> {
+  const { tenant, id, run: before } = loaded;
   const after = chargeReservation(ledger, charge);
+  // Nothing is charged that does not count: a reservation that somebody gave back is made again, or the run ends here.
+  await privacy.reserve(wantedOf(loaded, ledger.plan));
   const keyId = `learning-${id}-start-${charge.firstStep}`;
   const start = reached.steps > 0 ? await state.put(tenant, keyId, encodeState(reached)) : undefined;
   const spent: events.PrivacySpent = {
