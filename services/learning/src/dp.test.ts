@@ -193,7 +193,10 @@ test('DP runs are refused for a budget out of reach, a subject with too many row
   assert.equal((await runEvents(world, EVENT.trainingRequested)).length, 0);
 
   await make('rows', { rowsPerSubjectMax: 2 });
-  assert.equal((await ended(service, 'rows')).conditions[0]?.reason, 'LETHE-4306');
+  const [refusal] = (await ended(service, 'rows')).conditions;
+  assert.equal(refusal?.reason, 'LETHE-4306');
+  assert.match(refusal.message, /at least one subject has more than 2 records/u);
+  assert.doesNotMatch(refusal.message, /60/u, 'how many subjects is theirs');
   await service.close();
 
   const seeded = { ...world, deps: { ...world.deps, random: seededRandom('not secure') } };
