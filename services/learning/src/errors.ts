@@ -105,4 +105,9 @@ export const LEARNING = defineErrors({
     status: 'CANCELLED',
     remedy: 'The run was cancelled: resume it, or leave it.',
   },
+  CANCELLING: {
+    code: 'LETHE-4321',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Watch the run, and resume it when its cancellation has ended.',
+  },
 });

@@ -30,6 +30,8 @@ import { accounting, type Part } from './training/accounting.ts';
 const ROUNDS_MAX = 30;
 /** A request that is still under way is not older than this; its deadline is far shorter. */
 const ORPHAN_MS = 10 * 60_000;
+/** Below it accountants have no numbers. */
+const DELTA_MIN = 1e-100;
 const RELATION = 'add-or-remove-one';
 
 export interface Wanted {
@@ -198,6 +200,13 @@ export class PrivacyBudgets {
   async setLimit(tenant: string, limit: events.PrivacyBudgetSet): Promise<void> {
     const unit = limit.unit as PrivacyUnit;
     checkedBudget({ epsilon: limit.epsilon, delta: limit.delta, unit, relation: RELATION });
+    if (limit.delta < DELTA_MIN) {
+      throw LEARNING.REQUEST_INVALID(`delta has to be at least ${DELTA_MIN}`, {
+        details: { field: 'delta' },
+      });
+    }
+    // What cannot be read under the limit is refused before it is written.
+    await this.spent(tenant, [limit.dataset], unit, limit.delta);
     await this.#store.propose(tenant, parseName('dataset', limit.dataset)[1]!, (state) => {
       const other = unit === 'subject' ? 'record' : 'subject';
       if (heldOf(state, other).some(({ steps }) => steps > 0)) {

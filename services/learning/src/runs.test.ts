@@ -84,6 +84,11 @@ test('a cancelled private run stops, settles for what it has charged, and goes o
   const asked = await call<learning.TrainingRun>(service, 'cancelTrainingRun', { name: runNamed('d') });
   assert.equal(asked.state, STATE_RUNNING);
   assert.equal(asked.conditions[0]?.reason, 'Cancelling');
+  await assert.rejects(
+    call(service, 'resumeTrainingRun', { name: runNamed('d') }),
+    { code: 'LETHE-4321' },
+    'not lost in silence',
+  );
   const cancelled = await ended(service, 'd');
   assert.equal(cancelled.state, STATE_CANCELLED);
   const [stopped] = await runEvents(world, EVENT.trainingCancelled);
@@ -273,6 +278,11 @@ test('a budget is kept before a run starts: of two that race for the last of it 
   );
   await assert.rejects(setBudget(service, 10, 'record'), { code: 'LETHE-4310' });
   await assert.rejects(setBudget(service, -1), { code: 'LETHE-3301' });
+  await assert.rejects(
+    call(service, 'setPrivacyBudget', { dataset: DATASET, epsilon: 10, delta: 1e-300, unit: '' }),
+    { code: 'LETHE-4310' },
+  );
+  assert.equal((await budgetOf(service)).delta, 1e-5, 'nothing was written');
   // Not even a fold of what somebody else writes gives anything back: the trainer reserves again before it charges.
   assert.equal(
     (await runEvents(world, EVENT.privacySpent)).filter(({ run }) => run !== runNamed(accepted)).length,

@@ -10,7 +10,7 @@ import { runResource } from './resource.ts';
 /**
  * Lets a cancelled or failed run train again, by the service's own consumer. The whole plan of a private run is reserved again before that: what it has
  * charged is a part of it and is not charged twice.
- * @throws LETHE-4315 nothing is left to go on with; LETHE-3309 the rest of the plan does not fit the budget any more
+ * @throws LETHE-4321 it is being cancelled; LETHE-4315 nothing is left to go on with; LETHE-3309 the rest of the plan does not fit the budget any more
  */
 export async function resumeTrainingRun(
   context: LearningContext,
@@ -18,6 +18,9 @@ export async function resumeTrainingRun(
 ): Promise<Partially<learning.TrainingRun>> {
   const loaded = await context.loadRun(name);
   const { tenant, id, run } = loaded;
+  if (isRunning(run) && run.cancelRequested) {
+    throw LEARNING.CANCELLING('the run is being cancelled', { details: { run: name } });
+  }
   if (isRunning(run) || run.versions.length > 0) return runResource(context, loaded);
   if (!isResumable(run)) {
     throw LEARNING.NOT_RESUMABLE('nothing is left of the run to go on with', { details: { run: name } });
