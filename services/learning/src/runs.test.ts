@@ -172,6 +172,8 @@ test('an erasure claims the guarantee of the stored weights of a cancelled run',
     [common.Claim.CLAIM_ERASED_CERTIFIED, 'CHECKPOINT', spent.at(-1)!.epsilonUpper, claim?.digestAfter],
   );
   assert.equal(JSON.parse(claim!.details.ledger!).length, spent.length);
+  assert.match(claim!.details.secondOpinion!, /^(agreed|not-possible)$/u);
+  assert.ok(Number(claim!.details.epsilonRdp) > 0 && claim!.details.epsilonIndependent !== undefined);
 });
 
 test('an ensemble is cancelled between segments; resumed it trains the same weights', async () => {
@@ -436,6 +438,13 @@ test('a run per record, with defaults in place of zeros, is planned as that and 
     { code: 'LETHE-4317' },
     'a model of research is not for release',
   );
+  const { erased } = await sagaSays(world, 'person-1');
+  assert.equal(
+    erased.claims[0]?.claim,
+    common.Claim.CLAIM_NOT_ERASED,
+    'and no certificate quotes its epsilon',
+  );
+  assert.match(erased.claims[0]!.details.reason!, /research/u);
 });
 
 test('no event, log line or resource of a private run tells what was drawn, lost or measured', async () => {

@@ -12,6 +12,7 @@ import { holdsWeights, isRunning, lastWeights, type Run, stepsCharged } from '..
 import { EnsembleStore, type LeftOut } from '../ensemble-store.ts';
 import { LEARNING } from '../errors.ts';
 import { fingerprint } from '../fingerprint.ts';
+import { accounting } from '../training/accounting.ts';
 import type { ShardState } from '../training/ensemble.ts';
 import { datasetSpec, rowsOf } from '../training/rows.ts';
 import { chargeOf } from '../training/train-dp.ts';
@@ -56,7 +57,7 @@ async function eraseFromModel(
   const { versions, spec } = loaded.run;
   const version = versions.at(-1);
   if (!version) {
-    if (holdsWeights(loaded.run)) return certifiedWeights(loaded);
+    if (holdsWeights(loaded.run)) return await certifiedWeights(loaded);
     const kind = spec.method?.$case === 'dpSgd' ? 'MODEL_DP' : 'MODEL_ENSEMBLE';
     const how = loaded.run.cancelled ? 'was cancelled' : 'failed';
     return untouched(modelName(loaded.tenant, loaded.id), kind, '', `the training ${how}: there is no model`);
@@ -100,12 +101,25 @@ const groupOf = (unit: string): Record<string, string> => ({
     : {}),
 });
 
+/** A model whose noise was declared to be for research has no guarantee that a certificate may quote. */
+const notForRelease = (name: string, kind: string, digest: string, mode: string): common.ArtefactClaim => ({
+  ...claimOf(name, kind, 'none'),
+  claim: common.Claim.CLAIM_NOT_ERASED,
+  digestBefore: digest,
+  digestAfter: digest,
+  details: {
+    reason: `its noise was declared ${mode}, which is not for release: delete the model, or train it in production`,
+  },
+});
+
 /** The guarantee of one unit. Canaries are in no DP training, so they ask for nothing here. */
 function certified(
   { run }: LoadedRun,
   { name, kind, digest, privacy }: learning.Model,
 ): common.ArtefactClaim {
   const guarantee = privacy!;
+  const mode = run.plan ? parsePlan(run.plan).noise.mode : 'production';
+  if (mode !== 'production') return notForRelease(name, kind, digest, mode);
   return {
     ...claimOf(name, kind, 'dp-sgd'),
     claim: common.Claim.CLAIM_ERASED_CERTIFIED,
@@ -133,16 +147,19 @@ function certified(
  * A private run that was stopped and may go on: its stored weights are what its charged steps have released, so they carry the guarantee of those. A resumed
  * run does not read the person again.
  */
-function certifiedWeights({ tenant, id, run }: LoadedRun): common.ArtefactClaim {
+async function certifiedWeights({ tenant, id, run }: LoadedRun): Promise<common.ArtefactClaim> {
   const name = modelName(tenant, id);
   const plan = parsePlan(run.plan!);
-  const last = run.charged.at(-1)!;
   const { digest } = lastWeights(run)!;
+  if (plan.noise.mode !== 'production') return notForRelease(name, 'CHECKPOINT', digest, plan.noise.mode);
+  const steps = stepsCharged(run);
+  const [cost] = await accounting('costs', { plan: run.plan!, steps: [steps] });
+  const { epsilonUpper, epsilonIndependent, epsilonRdp, delta, accountant } = cost!;
   return {
     ...claimOf(name, 'CHECKPOINT', 'dp-sgd'),
     claim: common.Claim.CLAIM_ERASED_CERTIFIED,
-    epsilon: last.epsilonUpper,
-    delta: last.delta,
+    epsilon: epsilonUpper,
+    delta,
     unit: plan.unit,
     digestBefore: digest,
     digestAfter: digest,
@@ -150,12 +167,15 @@ function certifiedWeights({ tenant, id, run }: LoadedRun): common.ArtefactClaim 
       neighboringRelation: plan.relation,
       noiseMultiplier: String(plan.noise.multiplier),
       samplingProbability: String(plan.sampling.probability),
-      steps: String(stepsCharged(run)),
+      steps: String(steps),
       l2ClipNorm: String(plan.clipping.l2ClipNorm),
-      accountant: plan.accountant,
+      accountant,
       ...groupOf(plan.unit),
       cohort: 'never in this model',
       ...ledgerDetails(run, name),
+      secondOpinion: epsilonIndependent === null ? 'not-possible' : 'agreed',
+      epsilonIndependent: epsilonIndependent === null ? 'none' : String(epsilonIndependent),
+      epsilonRdp: String(epsilonRdp),
     },
   };
 }
