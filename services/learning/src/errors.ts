@@ -110,4 +110,10 @@ export const LEARNING = defineErrors({
     status: 'FAILED_PRECONDITION',
     remedy: 'Watch the run, and resume it when its cancellation has ended.',
   },
+  SPENT_PER_RECORD: {
+    code: 'LETHE-4322',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Runs per record protect one record, and how many a person has is not counted here: read what records have spent with GetPrivacyBudget, and bound a person with k of them as a group of k.',
+  },
 });

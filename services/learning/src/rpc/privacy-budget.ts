@@ -43,7 +43,7 @@ export async function getPrivacyBudget(
   };
 }
 
-/** @throws LETHE-4310 no dataset, one of another tenant, or a delta of no meaning */
+/** @throws LETHE-4310 no dataset, one of another tenant, or a delta of no meaning; LETHE-4322 runs per record hold privacy of one */
 export async function getSubjectSpending(
   { privacy }: LearningContext,
   { parent, datasets, delta: asked }: learning.GetSubjectSpendingRequest,
@@ -57,7 +57,13 @@ export async function getSubjectSpending(
   }
   if (!(asked >= 0 && asked < 1)) throw refuse('delta', 'in (0, 1), or 0 for the default');
   const delta = asked || DELTA_DEFAULT;
-  const cost = await privacy.spent(tenant, [...new Set(datasets)], 'subject', delta);
+  const each = [...new Set(datasets)];
+  if (await privacy.spent(tenant, each, 'record', delta)) {
+    throw LEARNING.SPENT_PER_RECORD(
+      'what a person has spent of these datasets is not known: runs per record hold privacy of them',
+    );
+  }
+  const cost = await privacy.spent(tenant, each, 'subject', delta);
   return {
     unit: 'subject',
     epsilonUpper: cost?.epsilonUpper ?? 0,
