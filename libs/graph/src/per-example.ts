@@ -153,7 +153,7 @@ export function clippedGradientSum(
     }),
     norms: sqrt(squared),
     factors: [...new Set(factors)].reduce((least, factor) => minimum(least, factor)),
-    rounding: Math.max(...decided.map((each) => sumRounding(each, roundoff))),
+    rounding: Math.max(...decided.map((each) => sumRounding(each, roundoff, options.sums ?? dtype))),
     plan: decided.map(({ plan }) => plan),
   };
 }
@@ -331,15 +331,17 @@ function joined(sum: Value, part: Value): Value {
  * sum over all subjects is wrong by gamma_n times the sum of the lengths that go in: C for a subject whose gradient is formed or is one
  * row, else at most `reach` C. Two neighbouring sums are wrong by twice that.
  */
-function sumRounding({ uses, plan }: Decided, roundoff: number): number {
+function sumRounding({ uses, plan }: Decided, roundoff: number, result: 'float32' | 'float64'): number {
   const { subjects } = uses[0]!;
   const unit = plan.sum === 'float64' ? LIMITS.float64.roundoff : roundoff;
+  // A float64 sum that is given out in float32 is rounded once more.
+  const given = plan.sum === 'float64' && result === 'float32' ? 2 * roundoff * subjects : 0;
   if (plan.rule === 'instantiated' || plan.rows === 1) {
-    return 2 * gamma(depth(subjects, plan) + 2, unit) * subjects;
+    return 2 * gamma(depth(subjects, plan) + 2, unit) * subjects + given;
   }
   // In float64 the reach is bounded by what the norm's own rounding bound adds: 4 terms u reach^2, with at least 3 terms.
   const reach = plan.sum === 'float64' ? 1 / Math.sqrt(12 * roundoff) : reachMax(plan.rows);
-  return 2 * (gamma(plan.rows * subjects + 2, unit) * reach + roundoff) * subjects;
+  return 2 * gamma(plan.rows * subjects + 2, unit) * reach * subjects + given;
 }
 
 /** What the last products of a squared norm lose to underflow at most: one for each element of a gradient, or for each pair of rows. */

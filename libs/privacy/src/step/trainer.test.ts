@@ -7,6 +7,7 @@ import { isError, secureRandom, seededRandom } from '@lethe/std';
 import { float32, tensor, zeros } from '@lethe/tensor';
 import { ACCOUNTANT_VERSION } from '../accountants/epsilon.ts';
 import { PRIVACY } from '../errors.ts';
+import type { NoiseGrid } from '../noise/grid.ts';
 import { type DpPlan, type DpPlanFields, dpPlan, NOISE_GENERATORS } from '../plan.ts';
 import { PrivacyRandomness } from '../randomness.ts';
 import { mlpModel, rowUnits, type UnitRows } from './mlp-model.ts';
@@ -401,7 +402,7 @@ test('without a cap the noise is the same for neighbouring data sets', async () 
     sampling: { kind: 'poisson', probability: 0.5 },
     clipping: { kind: 'flat', l2ClipNorm: 1.999539858 },
   });
-  const grids: unknown[] = [];
+  const grids: NoiseGrid[] = [];
   for (const population of [0, 40, 41, 3_000]) {
     const units = rowUnits(people(population), 3, FEATURES);
     const trainer = await createDpTrainer({
@@ -425,6 +426,8 @@ test('without a cap the noise is the same for neighbouring data sets', async () 
   }
   assert.equal(grids.length, 4);
   for (const grid of grids) assert.deepEqual(grid, grids[0]);
+  const paid = grids[0]!.standardDeviation / (1.5 * 1.999539858);
+  assert.ok(paid >= 1 && paid < 1.01, `rounding of the largest draw there can be costs ${paid}`);
 });
 
 test('a label that is none of the classes makes its row missing', async () => {
