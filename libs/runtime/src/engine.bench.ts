@@ -11,6 +11,7 @@ import {
   mlp,
   mul,
   type ParameterSpec,
+  reshape,
   softmaxCrossEntropy,
   type TransformerSpec,
   transformer,
@@ -27,7 +28,7 @@ import {
   PrivacyRandomness,
 } from '@lethe/privacy';
 import { type RandomSource, secureRandom, seededRandom } from '@lethe/std';
-import { float32, type Tensor, tensor } from '@lethe/tensor';
+import { float32, type Tensor, tensor, zeros } from '@lethe/tensor';
 import { opacusBaseline } from './baselines/opacus.fixture.ts';
 import { onnxEngine } from './engine.ts';
 import { runtimeFingerprint } from './fingerprint.ts';
@@ -208,8 +209,18 @@ async function privateWay(model: BenchModel, feeds: Record<string, Tensor>): Pro
   const randomness = new PrivacyRandomness('production', secureRandom());
   const trainer = await createDpTrainer({
     plan,
-    model,
-    units: { population: batch, feeds: (units) => rowsOf(feeds, batch, units[0]!, units.length) },
+    model: {
+      build(g, units) {
+        const { losses, parameters } = model.build(g, units);
+        const mask = reshape(g.examples('mask', [units]), [units, 1]);
+        const masked = mul(reshape(losses, [units, model.rows]), mask);
+        return { losses: reshape(masked, [units * model.rows]), parameters };
+      },
+    },
+    units: {
+      population: batch,
+      feeds: (units, capacity) => padded(feeds, batch, units[0] ?? 0, units.length, capacity),
+    },
     optimizer: sgd(),
     learningRate: 0.01,
     initial: model.initial(seededRandom('engine.bench')),
@@ -223,21 +234,26 @@ async function privateWay(model: BenchModel, feeds: Record<string, Tensor>): Pro
   return { name: 'private', step: () => trainer.step(), close: () => trainer.close() };
 }
 
-/** The rows of so many units, from one on. */
-const rowsOf = (
+/** The rows of so many units, from one on, then zeros with mask 0. */
+function padded(
   feeds: Record<string, Tensor>,
   batch: number,
   first: number,
   count: number,
-): Record<string, Tensor> =>
-  Object.fromEntries(
-    Object.entries(feeds).map(([name, { dtype, shape, data }]) => {
-      const [rows, ...rest] = shape;
-      const size = data.length / batch;
-      const part = data.subarray(first * size, (first + count) * size);
-      return [name, tensor(dtype, [(rows! / batch) * count, ...rest], part as never, name)];
-    }),
-  );
+  capacity: number,
+): Record<string, Tensor> {
+  const out: Record<string, Tensor> = {
+    mask: float32([capacity], new Float32Array(capacity).fill(1, 0, count)),
+  };
+  for (const [name, { dtype, shape, data }] of Object.entries(feeds)) {
+    const [rows, ...rest] = shape;
+    const size = data.length / batch;
+    const target = zeros(dtype, [(rows! / batch) * capacity, ...rest]);
+    target.data.set(data.subarray(first * size, (first + count) * size) as never);
+    out[name] = target;
+  }
+  return out;
+}
 
 async function wayOf(
   name: Way['name'],
