@@ -1,8 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Bus, connectJetStream, findNatsServer, type NatsServer, startNatsServer } from '@lethe/events';
+import {
+  type Bus,
+  connectJetStream,
+  findNatsServer,
+  freePort,
+  type NatsServer,
+  startNatsServer,
+} from '@lethe/events';
 import { sleep } from '@lethe/std';
 
 export interface RunningServers {
@@ -70,13 +76,7 @@ function running(servers: readonly NatsServer[], directory: string): RunningServ
 }
 
 async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const probe of probes) {
-    await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done));
-    const address = probe.address();
-    if (address !== null && typeof address !== 'string') ports.push(address.port);
-  }
-  await Promise.all(probes.map((probe) => new Promise<void>((done) => probe.close(() => done()))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(await freePort());
+  return [...ports];
 }

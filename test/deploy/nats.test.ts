@@ -2,24 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findNatsServer } from '@lethe/events';
+import { findNatsServer, freePort } from '@lethe/events';
 import { sleep } from '@lethe/std';
 import { objectsOf } from './kubectl.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done));
-  const address = probe.address();
-  await new Promise((done) => probe.close(done));
-  assert.ok(address !== null && typeof address === 'object');
-  return address.port;
-}
 
 /** Connects in a process of its own, because Node reads NODE_EXTRA_CA_CERTS at its start. */
 function connects(url: string, authority: string | undefined): Promise<string> {

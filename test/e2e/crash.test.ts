@@ -11,13 +11,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EVENT, resourceName } from '@lethe/contracts';
+import { freePort } from '@lethe/events';
 import { base64, hex, type RandomSource, secureRandom, seededRandom, sleep } from '@lethe/std';
 import { type Needle, piecesOf } from '@lethe/store';
 import { type Outcome, outcome, requestErasure } from './support/erasures.ts';
 import { charges, Facts, isStored, logStatements, sealedRecords } from './support/facts.ts';
 import { startParties, writeParties } from './support/parties.ts';
 import { killPlatform, natsPidOf, served, spawnPlatform, startPlatform, TENANT } from './support/platform.ts';
-import { endAll, freePort, isAlive, type Running, runScript, until } from './support/processes.ts';
+import { endAll, isAlive, type Running, runScript, until } from './support/processes.ts';
 import {
   commitRoot,
   createDataset,

@@ -9,14 +9,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Part } from '@lethe/client';
 import { common, EVENT } from '@lethe/contracts';
-import { findNatsServer, type NatsServer, startNatsServer } from '@lethe/events';
+import { findNatsServer, freePort, type NatsServer, startNatsServer } from '@lethe/events';
 import { loadOrCreateCredentials } from '@lethe/rpc';
 import { type Needle, piecesOf } from '@lethe/store';
 import { outcome, requestErasure, verifiedBody } from './support/erasures.ts';
 import { Facts, logStatements, sealedRecords } from './support/facts.ts';
 import { startParties, writeParties } from './support/parties.ts';
 import { type Clients, clientsOf, served, TENANT } from './support/platform.ts';
-import { endAll, freePort, type Running, startScript } from './support/processes.ts';
+import { endAll, type Running, startScript } from './support/processes.ts';
 import {
   commitRoot,
   createDataset,

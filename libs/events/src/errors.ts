@@ -114,4 +114,9 @@ export const EVENTS = defineErrors({
     status: 'FAILED_PRECONDITION',
     remedy: 'Another platform runs on this data directory: stop it or use another directory.',
   },
+  NO_FREE_PORT: {
+    code: 'LETHE-2025',
+    status: 'RESOURCE_EXHAUSTED',
+    remedy: 'Name a port (LETHE_PORT), or end processes that listen on loopback ports 20000 to 32767.',
+  },
 });

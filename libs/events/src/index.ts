@@ -47,6 +47,7 @@ export {
   type RecordedEvent,
   readEnvelope,
 } from './event.ts';
+export { freePort } from './free-port.ts';
 export { connectJetStream, JetStreamBus, type JetStreamBusOptions } from './jetstream/jetstream-bus.ts';
 export {
   findNatsServer,

@@ -4,10 +4,15 @@
  */
 import { mkdirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { createServer as createSocket } from 'node:net';
 import { join } from 'node:path';
 import { lethe } from '@lethe/client';
-import { connectJetStream, ensurePlatformStreams, type JetStreamBus, openNats } from '@lethe/events';
+import {
+  connectJetStream,
+  ensurePlatformStreams,
+  freePort,
+  type JetStreamBus,
+  openNats,
+} from '@lethe/events';
 import {
   certificateAuthenticator,
   createServer,
@@ -81,6 +86,7 @@ export async function startHost(
     });
     undo.push(() => bus.close());
     await ensurePlatformStreams(bus, { limits: config.limits, replicas: config.replicas });
+    // Clients of the services are made before the server, and need to know its port.
     const port = config.port === 0 ? await freePort(config.host) : config.port;
     const tls = tlsOf(config);
     const peers = lethe({
@@ -135,19 +141,6 @@ function tlsOf({ environment }: Config) {
 async function diskRoomOf(directory: string): Promise<{ free: number; total: number }> {
   const { bavail, blocks, bsize } = await statfs(directory);
   return { free: bavail * bsize, total: blocks * bsize };
-}
-
-/** A port that was free a moment ago. Clients of the services are made before the server, and need to know it. */
-async function freePort(host: string): Promise<number> {
-  const socket = createSocket();
-  await new Promise<void>((done, fail) => {
-    socket.once('error', fail);
-    socket.listen(0, host, done);
-  });
-  const address = socket.address();
-  assert(typeof address === 'object' && address !== null, 'a listening socket has an address');
-  await new Promise((done) => socket.close(done));
-  return address.port;
 }
 
 /** Where a running platform can be reached, for the CLI. Readable by its owner only. */

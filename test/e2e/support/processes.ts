@@ -1,7 +1,6 @@
 /** Child processes of a test. Each is ended by its own number; none outlives the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sleep } from '@lethe/std';
@@ -102,14 +101,4 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** A port of loopback that was free a moment ago: processes that are killed and started again keep theirs. */
-export async function freePort(): Promise<number> {
-  const socket = createServer();
-  await new Promise<void>((done) => socket.listen(0, '127.0.0.1', done));
-  const address = socket.address();
-  await new Promise((done) => socket.close(done));
-  if (address === null || typeof address === 'string') throw new Error('no free port on loopback');
-  return address.port;
 }

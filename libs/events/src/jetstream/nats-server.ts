@@ -8,10 +8,10 @@
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { delimiter, join, resolve } from 'node:path';
 import { hex, type Logger, secureRandom, silentLogger, sleep } from '@lethe/std';
 import { EVENTS } from '../errors.ts';
+import { freePort } from '../free-port.ts';
 import { assertServerVersion } from './version.ts';
 
 const START_TIMEOUT_MS = 20_000;
@@ -210,16 +210,6 @@ const isReady = (log: string): boolean => readFileSync(log, 'utf8').includes('Se
 
 const lastLines = (log: string): string =>
   readFileSync(log, 'utf8').trim().split('\n').slice(-3).join(' | ').slice(0, 600);
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done));
-  const address = probe.address();
-  await new Promise<void>((done) => probe.close(() => done()));
-  if (address === null || typeof address === 'string')
-    throw EVENTS.SERVER_START_FAILED('no free port on loopback');
-  return address.port;
-}
 
 /** Ends a server that an earlier platform left on this directory, if that platform is gone. */
 async function endLeftover(
