@@ -90,7 +90,18 @@ const TIERS: readonly (readonly [name: string, parts: readonly string[]])[] = [
       'libs/certificate',
     ],
   ],
-  ['adapters', ['libs/telemetry', 'libs/datasets', 'libs/runtime', 'libs/events', 'libs/rpc', 'libs/store']],
+  [
+    'adapters',
+    [
+      'libs/telemetry',
+      'libs/datasets',
+      'libs/runtime',
+      'libs/events',
+      'libs/rpc',
+      'libs/store',
+      'libs/index',
+    ],
+  ],
   ['platform libraries', ['libs/client', 'libs/service']],
   [
     'services',

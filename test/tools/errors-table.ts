@@ -38,6 +38,7 @@ export const RANGES: Readonly<Record<string, readonly [first: number, last: numb
   'libs/store': [2200, 2299],
   'libs/datasets': [2300, 2399],
   'libs/telemetry': [2500, 2598],
+  'libs/index': [2600, 2699],
   'libs/tensor': [3000, 3019],
   'libs/graph': [3020, 3059],
   'libs/runtime': [3060, 3079],
