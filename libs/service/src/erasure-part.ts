@@ -46,6 +46,8 @@ export interface ErasurePart {
     tenant: string,
     started: events.ErasureStarted,
   ): Promise<Pick<events.OwnerErased, 'claims' | 'needles' | 'attestations'>>;
+  /** What had to rest during the erasure goes on: called once its fact is committed, again after a crash. */
+  afterErased?(tenant: string, started: events.ErasureStarted): Promise<void>;
 }
 
 /** What happened so far in one owner's part. */
@@ -91,7 +93,7 @@ export async function takePart(deps: ServiceDeps, part: ErasurePart): Promise<Su
   const onStarted = async (event: RecordedEvent<string, events.ErasureStarted>): Promise<void> => {
     const { tenant, id } = event.aggregate;
     if (!event.data.owners.includes(part.owner)) return;
-    if ((await parts.load(tenant, id)).state.erased) return;
+    if ((await parts.load(tenant, id)).state.erased) return await part.afterErased?.(tenant, event.data);
     const outcome = await part.erase(tenant, event.data);
     await parts.propose(tenant, id, (state) =>
       state.erased
@@ -104,6 +106,7 @@ export async function takePart(deps: ServiceDeps, part: ErasurePart): Promise<Su
             ),
           ],
     );
+    await part.afterErased?.(tenant, event.data);
   };
   return await subscribe({
     bus: deps.bus,

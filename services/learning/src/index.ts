@@ -4,7 +4,7 @@ import { on, type Subscription, subscribe } from '@lethe/events';
 import { bind } from '@lethe/rpc';
 import { type Service, type ServiceDeps, takePart, watch } from '@lethe/service';
 import { contain } from './consumers/erasure-requested.ts';
-import { erase } from './consumers/erasure-started.ts';
+import { erase, goOn } from './consumers/erasure-started.ts';
 import { onTrainingRequested } from './consumers/training-requested.ts';
 import { LearningContext, type LearningSettings } from './context.ts';
 import { cancelTrainingRun } from './rpc/cancel-training-run.ts';
@@ -71,6 +71,7 @@ export function create(deps: ServiceDeps, settings: LearningSettings = {}): Serv
           owner: 'learning',
           contain: (tenant, request) => contain(context, tenant, request),
           erase: (tenant, started) => erase(context, tenant, started),
+          afterErased: (tenant, started) => goOn(context, tenant, started),
         }),
       );
     },

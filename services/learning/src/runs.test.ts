@@ -41,6 +41,9 @@ const { STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_RUNNING } = {
 
 afterEach(stopServices);
 
+/** Steps that take many times the waits of these tests. */
+const LONG = 8_000;
+
 /** A private run of so many steps; more steps leave time to cancel it. */
 const longSpec = (steps: number, field: Partial<learning.DpSgdSpec> = {}): learning.TrainingSpec => ({
   root: ROOT,
@@ -63,6 +66,14 @@ async function untilCharged(world: World, blocks: number): Promise<events.Privac
   for (;;) {
     const spent = await runEvents(world, EVENT.privacySpent);
     if (spent.length >= blocks) return spent;
+    await sleep(5);
+  }
+}
+
+async function untilResumed(world: World): Promise<events.TrainingResumed> {
+  for (;;) {
+    const [resumed] = await runEvents(world, EVENT.trainingResumed);
+    if (resumed) return resumed;
     await sleep(5);
   }
 }
@@ -174,6 +185,46 @@ test('an erasure claims the guarantee of the stored weights of a cancelled run',
   assert.equal(JSON.parse(claim!.details.ledger!).length, spent.length);
   assert.match(claim!.details.secondOpinion!, /^(agreed|not-possible)$/u);
   assert.ok(Number(claim!.details.epsilonRdp) > 0 && claim!.details.epsilonIndependent !== undefined);
+});
+
+test('an erasure stops a private run that is long, claims what it has released, and lets it go on without the person', async () => {
+  const world = await makeWorld();
+  const service = await startService(world, { runWaitMs: 1_000 });
+  const seen: string[][] = [];
+  world.beforeRead = () => {
+    seen.push(
+      world.records.map(({ subjectAlias }) => subjectAlias).filter((alias) => !world.suppressed.has(alias)),
+    );
+  };
+  await create(service, 'd', longSpec(LONG));
+  await untilCharged(world, 1);
+  const { erased } = await sagaSays(world, 'person-1');
+  const [claim] = erased.claims;
+  assert.deepEqual([claim?.claim, claim?.kind], [common.Claim.CLAIM_ERASED_CERTIFIED, 'CHECKPOINT']);
+  const [stopped] = await runEvents(world, EVENT.trainingCancelled);
+  assert.ok(stopped!.optimizerSteps < LONG, 'stopped before its end');
+  assert.equal((await untilResumed(world)).run, runNamed('d'));
+  assert.equal((await ended(service, 'd')).state, STATE_SUCCEEDED);
+  assert.ok(seen[0]!.includes('person-1') && !seen.at(-1)!.includes('person-1'));
+  const [asked] = await runEvents(world, EVENT.trainingCancelRequested);
+  assert.equal(asked!.erasure, erased.erasure);
+});
+
+test('a run that a caller cancels while an erasure stops it stays cancelled', async () => {
+  const world = await makeWorld();
+  const service = await startService(world, { runWaitMs: 1_000 });
+  await create(service, 'd', longSpec(LONG));
+  await untilCharged(world, 1);
+  const saga = sagaSays(world, 'person-1');
+  while ((await runEvents(world, EVENT.trainingCancelRequested)).length === 0) await sleep(5);
+  await call(service, 'cancelTrainingRun', { name: runNamed('d') });
+  await saga;
+  await sleep(300);
+  assert.equal((await runEvents(world, EVENT.trainingResumed)).length, 0);
+  const { state, conditions } = await call<learning.TrainingRun>(service, 'getTrainingRun', {
+    name: runNamed('d'),
+  });
+  assert.deepEqual([state, conditions[0]?.reason], [STATE_CANCELLED, 'Cancelled']);
 });
 
 test('an ensemble is cancelled between segments; resumed it trains the same weights', async () => {

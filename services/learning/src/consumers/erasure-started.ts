@@ -3,15 +3,23 @@
  * two published models differ by one person; a DP model stays as it is and claims what it has promised since its training.
  */
 import { common, EVENT, type events, type learning } from '@lethe/contracts';
-import { effectId, newEvent } from '@lethe/events';
+import { effectId, isPassing, newEvent } from '@lethe/events';
 import { parsePlan, planHash, planText } from '@lethe/privacy';
 import { readRecords } from '@lethe/service';
 import { assert, canonicalJson, fromHex, LetheError, sleep } from '@lethe/std';
 import { type LearningContext, type LoadedModel, type LoadedRun, modelName, runName } from '../context.ts';
-import { holdsWeights, isRunning, lastWeights, type Run, stepsCharged } from '../domain/training-run.ts';
+import {
+  holdsWeights,
+  isResumable,
+  isRunning,
+  lastWeights,
+  type Run,
+  stepsCharged,
+} from '../domain/training-run.ts';
 import { EnsembleStore, type LeftOut } from '../ensemble-store.ts';
 import { LEARNING } from '../errors.ts';
 import { fingerprint } from '../fingerprint.ts';
+import { resume } from '../rpc/resume-training-run.ts';
 import { accounting } from '../training/accounting.ts';
 import type { ShardState } from '../training/ensemble.ts';
 import { datasetSpec, rowsOf } from '../training/rows.ts';
@@ -30,22 +38,59 @@ export async function erase(
   const claims: common.ArtefactClaim[] = [];
   const runs = await affectedRuns(context, tenant, started.datasets);
   for (const run of runs.sort((a, b) => (a.id < b.id ? -1 : 1))) {
-    claims.push(await eraseFromModel(context, await finished(context, run), started));
+    claims.push(await eraseFromModel(context, await finished(context, run, started.erasure), started));
   }
   return { claims, needles: undefined, attestations: [] };
 }
 
-/** The run once it trains no more. @throws LETHE-4311 it still does */
-async function finished(context: LearningContext, { tenant, id }: LoadedRun): Promise<LoadedRun> {
+/**
+ * The run once it trains no more. A private run that does not end soon is stopped: what it has released so far carries a guarantee, and the erasure of a
+ * person does not wait for hours. It goes on afterwards, see `goOn`. An ensemble is waited for, because a finished one can forget exactly.
+ * @throws LETHE-4311 it still trains
+ */
+async function finished(
+  context: LearningContext,
+  { tenant, id }: LoadedRun,
+  erasure: string,
+): Promise<LoadedRun> {
+  const { runWaitMs } = context.settings;
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
     const loaded = await context.loadRun(runName(tenant, id));
-    if (!isRunning(loaded.run)) return loaded;
-    if (waitedMs >= context.settings.runWaitMs) {
+    const { run } = loaded;
+    if (!isRunning(run)) return loaded;
+    if (run.spec.method?.$case === 'dpSgd' && !run.cancelRequested && waitedMs >= runWaitMs / 2) {
+      await context.runs.propose(tenant, id, (now) =>
+        isRunning(now) && !now.cancelRequested
+          ? [newEvent(EVENT.trainingCancelRequested, { run: runName(tenant, id), erasure })]
+          : [],
+      );
+    }
+    if (waitedMs >= runWaitMs) {
       throw LEARNING.RUN_NOT_FINISHED('a training on the same data has not ended', {
         details: { run: runName(tenant, id) },
       });
     }
     await sleep(POLL_MS);
+  }
+}
+
+/** Lets the runs that were stopped for an erasure go on, once its evidence is a fact. Idempotent; a run whose budget is gone stays stopped and says so. */
+export async function goOn(
+  context: LearningContext,
+  tenant: string,
+  { erasure, datasets }: events.ErasureStarted,
+): Promise<void> {
+  for (const loaded of await affectedRuns(context, tenant, datasets)) {
+    if (loaded.run.stoppedFor !== erasure || !isResumable(loaded.run)) continue;
+    try {
+      await resume(context, loaded);
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      context.deps.logger.warn('a run that an erasure has stopped cannot go on; resume it by hand', {
+        run: runName(tenant, loaded.id),
+        error,
+      });
+    }
   }
 }
 

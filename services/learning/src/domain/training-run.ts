@@ -26,6 +26,8 @@ export interface Run {
   readonly versions: readonly ModelVersion[];
   readonly failed?: events.TrainingFailed;
   readonly cancelRequested?: true;
+  /** Erasure for which the run was stopped: it goes on when that is done. Absent once a caller has asked to cancel it. */
+  readonly stoppedFor?: string;
   readonly cancelled?: events.TrainingCancelled;
   /** Where the last cancellation has stopped; absent once a later block is charged, which then names its own start. */
   readonly reached?: StoredWeights;
@@ -77,7 +79,7 @@ export const trainingRun = defineAggregate({
       case 'training.failed':
         return { ...run, changedMs: event.timeMs, failed: event.data };
       case 'training.cancel.requested':
-        return { ...run, cancelRequested: true };
+        return requestCancel(run, event.data.erasure);
       case 'training.cancelled': {
         const { weights, optimizerSteps } = event.data;
         return {
@@ -90,12 +92,20 @@ export const trainingRun = defineAggregate({
         };
       }
       case 'training.resumed': {
-        const { failed: _, cancelled: __, cancelRequested: ___, ...rest } = run;
+        const { failed: _, cancelled: __, cancelRequested: ___, stoppedFor: ____, ...rest } = run;
         return { ...rest, changedMs: event.timeMs, resumed: attemptOf(run) + 1 };
       }
     }
   },
 });
+
+/** A caller's wish outlasts an erasure's need: a run that somebody wants cancelled is not resumed on its own. */
+function requestCancel(run: Run, erasure: string): Run {
+  const { stoppedFor, ...rest } = run;
+  if (erasure === '' || (run.cancelRequested && stoppedFor === undefined))
+    return { ...rest, cancelRequested: true };
+  return { ...run, cancelRequested: true, stoppedFor: erasure };
+}
 
 export type TrainingRunEvent = (typeof trainingRun.events)[number];
 

@@ -30,7 +30,9 @@ export function runResource(
           ? common.ConditionStatus.CONDITION_STATUS_TRUE
           : common.ConditionStatus.CONDITION_STATUS_FALSE,
         reason: succeeded ? 'Trained' : reasonOf(run),
-        message: run.failed?.message ?? '',
+        message:
+          run.failed?.message ??
+          (run.stoppedFor ? `it goes on without the person after ${run.stoppedFor}` : ''),
         lastTransitionTime: new Date(run.changedMs),
       },
     ],
@@ -41,7 +43,8 @@ export function runResource(
   };
 }
 
-function reasonOf({ cancelled, failed, cancelRequested }: Run): string {
+function reasonOf({ cancelled, failed, cancelRequested, stoppedFor }: Run): string {
+  if (stoppedFor) return cancelled ? 'StoppedForErasure' : 'StoppingForErasure';
   if (cancelled) return 'Cancelled';
   if (failed) return failed.code;
   return cancelRequested ? 'Cancelling' : 'Training';

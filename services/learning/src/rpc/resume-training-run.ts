@@ -2,7 +2,7 @@ import { EVENT, type learning } from '@lethe/contracts';
 import { newEvent } from '@lethe/events';
 import type { Partially } from '@lethe/rpc';
 import { datasetOfRoot } from '@lethe/service';
-import { type LearningContext, runName } from '../context.ts';
+import { type LearningContext, type LoadedRun, runName } from '../context.ts';
 import { attemptOf, isResumable, isRunning } from '../domain/training-run.ts';
 import { LEARNING } from '../errors.ts';
 import { runResource } from './resource.ts';
@@ -17,7 +17,7 @@ export async function resumeTrainingRun(
   { name }: learning.ResumeTrainingRunRequest,
 ): Promise<Partially<learning.TrainingRun>> {
   const loaded = await context.loadRun(name);
-  const { tenant, id, run } = loaded;
+  const { run } = loaded;
   if (isRunning(run) && run.cancelRequested) {
     throw LEARNING.CANCELLING('the run is being cancelled', { details: { run: name } });
   }
@@ -25,6 +25,12 @@ export async function resumeTrainingRun(
   if (!isResumable(run)) {
     throw LEARNING.NOT_RESUMABLE('nothing is left of the run to go on with', { details: { run: name } });
   }
+  await resume(context, loaded);
+  return runResource(context, await context.loadRun(name));
+}
+
+/** Reserves the whole plan again and lets the run go on. @throws LETHE-3309 */
+export async function resume(context: LearningContext, { tenant, id, run }: LoadedRun): Promise<void> {
   const attempt = attemptOf(run) + 1;
   if (run.plan) {
     await context.privacy.reserve({
@@ -37,8 +43,7 @@ export async function resumeTrainingRun(
   }
   await context.runs.propose(tenant, id, (now) =>
     isResumable(now) && attemptOf(now) + 1 === attempt
-      ? [newEvent(EVENT.trainingResumed, { run: name })]
+      ? [newEvent(EVENT.trainingResumed, { run: runName(tenant, id) })]
       : [],
   );
-  return runResource(context, await context.loadRun(name));
 }

@@ -147,6 +147,8 @@ export interface TrainingFailed {
 /** training.cancel.requested, on training-run/{run}: whoever trains the run stops it. */
 export interface TrainingCancelRequested {
   run: string;
+  /** Erasure that cannot wait for the run's end; empty where a caller has asked. The run is resumed once that erasure's part here is done. */
+  erasure: string;
 }
 
 /** training.cancelled, on training-run/{run} */
@@ -1645,13 +1647,16 @@ export const TrainingFailed: MessageFns<TrainingFailed> = {
 };
 
 function createBaseTrainingCancelRequested(): TrainingCancelRequested {
-  return { run: "" };
+  return { run: "", erasure: "" };
 }
 
 export const TrainingCancelRequested: MessageFns<TrainingCancelRequested> = {
   encode(message: TrainingCancelRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.run !== "") {
       writer.uint32(10).string(message.run);
+    }
+    if (message.erasure !== "") {
+      writer.uint32(18).string(message.erasure);
     }
     return writer;
   },
@@ -1677,6 +1682,14 @@ export const TrainingCancelRequested: MessageFns<TrainingCancelRequested> = {
             message.run = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.erasure = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1695,6 +1708,7 @@ export const TrainingCancelRequested: MessageFns<TrainingCancelRequested> = {
   fromPartial(object: DeepPartial<TrainingCancelRequested>): TrainingCancelRequested {
     const message = createBaseTrainingCancelRequested();
     message.run = object.run ?? "";
+    message.erasure = object.erasure ?? "";
     return message;
   },
 };
