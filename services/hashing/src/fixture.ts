@@ -1,7 +1,7 @@
 /** For the tests: the service on a bus in memory, beside peers that answer from this object. */
 import { statementBytes } from '@lethe/certificate';
 import type { Lethe } from '@lethe/client';
-import { EVENT, events, type hashing, type vault } from '@lethe/contracts';
+import { EVENT, events, hashing, type vault } from '@lethe/contracts';
 import {
   byteMatrix,
   type DatasetSpec,
@@ -29,7 +29,7 @@ import {
   targetsOf,
   weightsDigest,
 } from '@lethe/hashing';
-import type { CallContext, ServiceBinding } from '@lethe/rpc';
+import type { CallContext, Partially, ServiceBinding } from '@lethe/rpc';
 import { ContainedAliases, rootStatement, type ServiceDeps } from '@lethe/service';
 import { assert, hex, LetheError, seededRandom, sha256, silentLogger, sleep, systemClock } from '@lethe/std';
 import type { HashingContext } from './context.ts';
@@ -55,6 +55,7 @@ export const FUNCTION_SPEC: hashing.HashFunctionSpec = {
   featureDim: 32,
   lambda: 65_536,
   featureSeed: 'test',
+  modalities: [],
 };
 
 export interface TestRecord {
@@ -301,7 +302,11 @@ export interface Api {
   create(spec?: hashing.HashFunctionSpec): Promise<hashing.HashFunction>;
   update(root: string): Promise<hashing.HashFunction>;
   get(): Promise<hashing.HashFunction>;
-  search(query: hashing.SearchRequest['query'], k: number): Promise<hashing.SearchResponse>;
+  search(
+    query: hashing.SearchRequest['query'],
+    k: number,
+    conditions?: Partially<hashing.SearchRequest>,
+  ): Promise<hashing.SearchResponse>;
   encode(payload: Uint8Array): Promise<hashing.EncodeResponse>;
   predict(payloads: Uint8Array[], k?: number): Promise<hashing.PredictResponse>;
   codes(): Promise<hashing.CodeEntry[]>;
@@ -327,9 +332,10 @@ function apiOf(handlers: ServiceBinding['handlers']): Api {
       call('createHashFunction', { parent: `tenants/${TENANT}`, functionId: 'shapes', spec, requestId: '' }),
     update: (root) => call('createUpdate', { name, root, requestId: '' }),
     get: () => call('getHashFunction', { name }),
-    search: (query, k) => call('search', { name, query, k }),
-    encode: (payload) => call('encode', { name, payload }),
-    predict: (payloads, k = 3) => call('predict', { name, payloads, k }),
+    search: (query, k, conditions) =>
+      call('search', hashing.SearchRequest.fromPartial({ ...conditions, name, query, k })),
+    encode: (payload) => call('encode', { name, payload, modality: '' }),
+    predict: (payloads, k = 3) => call('predict', { name, payloads, k, modality: '' }),
     codes: async () => await collect(await call<AsyncIterable<hashing.CodeEntry>>('listCodes', { name })),
     settled: async () => {
       const states = await call<AsyncIterable<hashing.HashFunction>>('watchHashFunction', { name });

@@ -1,5 +1,5 @@
 /** The functions that this process serves: their aggregates, the newest version of each in memory, one change at a time. */
-import { EVENT, type events, type hashing, resourceName } from '@lethe/contracts';
+import { EVENT, type events, resourceName } from '@lethe/contracts';
 import { AggregateStore, newEvent } from '@lethe/events';
 import {
   type Directory,
@@ -9,12 +9,12 @@ import {
   type ServiceDeps,
 } from '@lethe/service';
 import { assert, equalBytes, hex, sha256 } from '@lethe/std';
-import { type HashFunctionAggregate, hashFunction } from './domain/hash-function.ts';
+import { type HashFunctionAggregate, hashFunction, type KeptSpec } from './domain/hash-function.ts';
 import { decodeState, encodeState, type FunctionState } from './domain/state.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import { Learned } from './learned.ts';
 
-export type Existing = HashFunctionAggregate & { readonly spec: hashing.HashFunctionSpec };
+export type Existing = HashFunctionAggregate & { readonly spec: KeptSpec };
 
 export interface Address {
   readonly tenant: string;

@@ -2,6 +2,7 @@
  * What the service costs on the digits, on the bus in memory beside fake peers: `node services/hashing/src/hashing.bench.ts`.
  * Learns digits 0-7 (first wave), updates with 8 and 9, erases one person, and predicts the test digits.
  */
+import { hashing } from '@lethe/contracts';
 import { encodePayload, encodeSpec, loadMnist } from '@lethe/datasets';
 import { voteLabel } from '@lethe/hashing';
 import { assert } from '@lethe/std';
@@ -29,7 +30,7 @@ const world = await World.with(...first);
 world.datasetSpec = encodeSpec(spec);
 const { api, close } = await world.service();
 await timed('create: learn the first wave', async () => {
-  await api.create({ root: FUNCTION_SPEC.root, codeBits: 0, featureDim: 0, lambda: 0, featureSeed: '' });
+  await api.create(hashing.HashFunctionSpec.fromPartial({ root: FUNCTION_SPEC.root }));
   await api.settled();
 });
 const updated = await timed('update: learn the second wave', async () => {

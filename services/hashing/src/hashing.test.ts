@@ -366,3 +366,30 @@ test('a state has one form, and nothing else is read', async () => {
   }
   assert.throws(() => decodeState(Buffer.concat([bytes, new Uint8Array(1)])), coded('LETHE-4209'));
 });
+
+test('a range search gives what a long search gives within the radius, and says when there is more', async () => {
+  const { api, close } = await learned(...FIRST, ...SECOND);
+  const { code } = await api.encode(FIRST[0]!.payload);
+  const query = { $case: 'code' as const, value: code };
+  const all = await api.search(query, 1_000);
+  const radius = 4;
+  const within = all.neighbours.filter(({ distance }) => distance <= radius);
+  assert.ok(within.length > 3 && within.length < all.neighbours.length);
+  const found = await api.search(query, 0, { radius });
+  assert.deepEqual(found.neighbours, within);
+  assert.equal(found.truncated, false);
+  const short = await api.search(query, 3, { radius });
+  assert.deepEqual(short.neighbours, within.slice(0, 3));
+  assert.equal(short.truncated, true);
+  assert.equal((await api.search(query, within.length, { radius })).truncated, false);
+  await assert.rejects(api.search(query, 0, { radius: 17 }), coded('LETHE-4207'));
+  await assert.rejects(api.search(query, 0), coded('LETHE-4207'));
+  const labelled = await api.search(query, 1_000, {
+    filter: contract.SearchFilter.fromPartial({ labelsAny: [2] }),
+  });
+  assert.deepEqual(
+    labelled.neighbours,
+    all.neighbours.filter(({ label }) => label === 2),
+  );
+  await close();
+});

@@ -74,19 +74,23 @@ export class Learned {
 
   /**
    * The k nearest items of persons who are not masked.
-   * @param masks aliases to leave out; `generation` must change with them  @throws LETHE-3406 wrong code length
+   * @param masks aliases to leave out; `generation` must change with them
+   * @param fits condition on items beside the masks  @throws LETHE-3406 wrong code length
    */
   search(
     code: Uint8Array,
     k: number,
     masks: { readonly generation: number; readonly aliases: ReadonlySet<string> },
+    fits?: (item: Item) => boolean,
   ): FoundItem[] {
     if (this.#mask?.generation !== masks.generation) {
       const lanes = Uint8Array.from(this.#items, ({ alias }) => (masks.aliases.has(alias) ? 0 : 1));
       this.#mask = { generation: masks.generation, lanes };
     }
+    const unmasked = this.#mask.lanes;
+    const lanes = fits ? unmasked.map((live, lane) => live && Number(fits(this.#items[lane]!))) : unmasked;
     return this.#index
-      .search(code, k, this.#mask.lanes)
+      .search(code, k, lanes)
       .map((neighbour) => ({ ...neighbour, item: this.#items[neighbour.lane]! }));
   }
 

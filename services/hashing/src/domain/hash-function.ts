@@ -1,11 +1,19 @@
 /** A hash function as the fold of its events, and what may be asked of it. Pure. */
-import { EVENT, type events, type hashing, parseName } from '@lethe/contracts';
+import { EVENT, type events, hashing, parseName } from '@lethe/contracts';
 import { defineAggregate, newEvent } from '@lethe/events';
-import { canonicalJson } from '@lethe/std';
+import { equalBytes } from '@lethe/std';
 import { HASHING_SERVICE } from '../errors.ts';
 
+/** Without an empty list of modalities: a function of release 0.1 folds to what that release has made of it. */
+export type KeptSpec = Omit<hashing.HashFunctionSpec, 'modalities'> &
+  Partial<Pick<hashing.HashFunctionSpec, 'modalities'>>;
+
+function kept({ modalities, ...rest }: hashing.HashFunctionSpec): KeptSpec {
+  return modalities.length > 0 ? { ...rest, modalities } : rest;
+}
+
 export interface HashFunctionAggregate {
-  readonly spec: hashing.HashFunctionSpec | undefined;
+  readonly spec: KeptSpec | undefined;
   /** The root that is being learned, and the event that asked for it. */
   readonly pending: { readonly root: string; readonly eventId: string } | undefined;
   readonly current: events.HashFunctionPromoted | undefined;
@@ -43,7 +51,8 @@ export const hashFunction = defineAggregate({
     switch (event.type) {
       case 'hash.function.created': {
         const { spec } = event.data;
-        return { ...state, changedMs, spec, pending: { root: spec?.root ?? '', eventId: event.id } };
+        const pending = { root: spec?.root ?? '', eventId: event.id };
+        return { ...state, changedMs, spec: spec && kept(spec), pending };
       }
       case 'hash.update.requested':
         return {
@@ -67,6 +76,9 @@ export const hashFunction = defineAggregate({
   },
 });
 
+const bytesOf = (spec: KeptSpec): Uint8Array =>
+  hashing.HashFunctionSpec.encode(hashing.HashFunctionSpec.fromPartial(spec)).finish();
+
 /** @throws LETHE-4202 the function exists with another specification */
 export function createFunction(
   state: HashFunctionAggregate,
@@ -75,7 +87,7 @@ export function createFunction(
   eventId: string | undefined,
 ) {
   if (!state.spec) return [newEvent(EVENT.hashFunctionCreated, { function: name, spec }, eventId)];
-  if (canonicalJson(state.spec) === canonicalJson(spec)) return [];
+  if (equalBytes(bytesOf(state.spec), bytesOf(spec))) return [];
   throw HASHING_SERVICE.FUNCTION_EXISTS('the function exists with another specification', {
     details: { function: name },
   });

@@ -1,4 +1,4 @@
-import { checkId, type hashing, parseName, tenantOf } from '@lethe/contracts';
+import { checkId, hashing, parseName, tenantOf } from '@lethe/contracts';
 import { decodeSpec } from '@lethe/datasets';
 import { allocateClasses, createFeatureMap, DEFAULT_HASH_OPTIONS, emptyCodebook } from '@lethe/hashing';
 import type { Partially } from '@lethe/rpc';
@@ -27,22 +27,41 @@ export async function createHashFunction(
   return await resource(context, address);
 }
 
+const { SURVIVOR_CODES_KEEP } = hashing.HashFunctionSpec_SurvivorCodes;
+const { TIER_ANALYTIC } = hashing.HashFunctionSpec_Tier;
+
 const invalid = (why: string, field: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field } });
 
+/** Every number in place; a choice that is the default is left out, so that naming it makes no other specification. */
 const withDefaults = (spec: hashing.HashFunctionSpec): hashing.HashFunctionSpec => ({
   root: spec.root,
   codeBits: spec.codeBits || DEFAULT_HASH_OPTIONS.codeBits,
   featureDim: spec.featureDim || DEFAULT_HASH_OPTIONS.featureDim,
   lambda: spec.lambda || DEFAULT_HASH_OPTIONS.lambda,
   featureSeed: spec.featureSeed || DEFAULT_HASH_OPTIONS.seed,
+  modalities: spec.modalities,
+  survivorCodes: spec.survivorCodes === SURVIVOR_CODES_KEEP ? undefined : spec.survivorCodes || undefined,
+  tier: spec.tier === TIER_ANALYTIC ? undefined : spec.tier || undefined,
 });
 
 /** Everything that would make the learning fail and can be seen now. The libraries judge their own options. */
 async function checkSpec(
   { peers }: HashingContext,
   tenant: string,
-  { root, codeBits, featureDim, lambda, featureSeed }: hashing.HashFunctionSpec,
+  {
+    root,
+    codeBits,
+    featureDim,
+    lambda,
+    featureSeed,
+    modalities,
+    survivorCodes,
+    tier,
+  }: hashing.HashFunctionSpec,
 ): Promise<void> {
+  if (tier !== undefined) throw invalid('functions of this tier cannot be created', 'spec.tier');
+  if (survivorCodes !== undefined) throw invalid('only KEEP is known', 'spec.survivor_codes');
+  if (modalities.length > 0) throw invalid('several modalities are not known', 'spec.modalities');
   const dataset = datasetOfRoot(root);
   if (tenantOf(root) !== tenant) throw invalid('the root lies in another tenant', 'spec.root');
   if (!(lambda > 0 && Number.isFinite(lambda)))

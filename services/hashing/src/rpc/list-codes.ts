@@ -1,6 +1,7 @@
 import type { hashing } from '@lethe/contracts';
 import type { Partially } from '@lethe/rpc';
 import { type HashingContext, masksOf, servingOf } from '../context.ts';
+import { WHOLE_RECORD } from '../domain/filter.ts';
 
 /** Every code that a search could return, in the order of the ledger. The mask is asked anew for each: a stream takes time. */
 export async function* listCodes(
@@ -17,6 +18,9 @@ export async function* listCodes(
       functionVersion: item.fnVersion,
       code: item.code,
       label: item.label,
+      labels: [item.label],
+      modality: WHOLE_RECORD,
+      leafIndex: BigInt(serving.ledger.indexOf(item.itemId)),
       leafHash: serving.leafHashOf(item),
     };
   }

@@ -3,7 +3,7 @@ import { voteLabel } from '@lethe/hashing';
 import type { Partially } from '@lethe/rpc';
 import { type HashingContext, masksOf, servingOf } from '../context.ts';
 import { HASHING_SERVICE } from '../errors.ts';
-import { checkNeighbours } from './search.ts';
+import { checkModality, checkNeighbours } from './search.ts';
 
 /** Odd, so that two classes rarely tie; on the digits 11 to 101 voters are within 0.003 of each other (`hashing.bench.ts`). */
 const VOTERS = 25;
@@ -14,9 +14,10 @@ const STEP = 32;
 /** Labels by vote of the nearest neighbours, in the order of the payloads. */
 export async function predict(
   context: HashingContext,
-  { name, payloads, k }: hashing.PredictRequest,
+  { name, payloads, k, modality }: hashing.PredictRequest,
 ): Promise<Partially<hashing.PredictResponse>> {
   const serving = await servingOf(context, name);
+  checkModality(modality);
   const voters = checkNeighbours(k || VOTERS);
   if (payloads.length < 1 || payloads.length > PAYLOADS_MAX) {
     throw HASHING_SERVICE.REQUEST_INVALID(`there must be 1 to ${PAYLOADS_MAX} payloads`, {

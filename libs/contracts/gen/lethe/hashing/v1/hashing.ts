@@ -37,6 +37,19 @@ export interface HashFunction {
   solveMs: number;
   updateTime: Date | undefined;
   classes: number[];
+  /** Versions that codes in the index are of, oldest first. */
+  liveVersions: LiveVersion[];
+  /** Modalities with items in the index, in the order of the specification. */
+  modalities: ModalityItems[];
+  /** Leaves of the code ledger: live codes and the marks that erased ones have left. */
+  ledgerSize: bigint;
+  /** Segments of the index: 65,536 consecutive ledger entries each, the last one may have fewer. */
+  segmentCount: number;
+  /**
+   * Number of the function's newest event that the answering replica has applied. What a caller sends as min_applied_sequence to read its
+   * own writes.
+   */
+  appliedSequence: bigint;
 }
 
 export const HashFunction_State = {
@@ -57,6 +70,30 @@ export namespace HashFunction_State {
   export type UNRECOGNIZED = typeof HashFunction_State.UNRECOGNIZED;
 }
 
+/** A version of the function that codes in the index are of. */
+export interface LiveVersion {
+  version: number;
+  codeCount: bigint;
+  /**
+   * SHA-256 over what the version answers for fixed inputs, hex: equal for two functions that behave alike. Empty for a version
+   * whose weights are no longer kept.
+   */
+  fingerprint: string;
+}
+
+export interface ModalityItems {
+  name: string;
+  itemCount: bigint;
+}
+
+/** Fields of a record that are hashed together. A record has the modality if it has all of them. */
+export interface Modality {
+  /** [a-z][a-z0-9-]{0,62} */
+  name: string;
+  /** Fields of the dataset specification; none of them belongs to another modality. */
+  fields: string[];
+}
+
 export interface HashFunctionSpec {
   /** Dataset root to learn from first. */
   root: string;
@@ -68,6 +105,59 @@ export interface HashFunctionSpec {
   lambda: number;
   /** Public seed of the fixed features, 1 to 128 characters; empty means lethe-1. */
   featureSeed: string;
+  /**
+   * At most 16. Each has features and weights of its own, all are fitted to one codebook, so that an item of one finds items of
+   * another. A record gives one item for each modality that it has; fields that no modality names are not read. None: one modality
+   * of all fields, named record.
+   */
+  modalities: Modality[];
+  /** Absent means KEEP. */
+  survivorCodes?:
+    | HashFunctionSpec_SurvivorCodes
+    | undefined;
+  /** Absent means ANALYTIC. */
+  tier?: HashFunctionSpec_Tier | undefined;
+}
+
+/** What happens to the stored code of an item that stays when somebody else's erasure has changed the function. */
+export const HashFunctionSpec_SurvivorCodes = {
+  SURVIVOR_CODES_UNSPECIFIED: 0,
+  /** SURVIVOR_CODES_KEEP - The code stays; the claim says how many codes would be different. */
+  SURVIVOR_CODES_KEEP: 1,
+  /** SURVIVOR_CODES_REENCODE_CHANGED - Codes that would be different are stored anew, as codes of the new version. */
+  SURVIVOR_CODES_REENCODE_CHANGED: 2,
+  /** SURVIVOR_CODES_RETIRE - Every code of an earlier version is stored anew, as a code of the new version. */
+  SURVIVOR_CODES_RETIRE: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HashFunctionSpec_SurvivorCodes =
+  typeof HashFunctionSpec_SurvivorCodes[keyof typeof HashFunctionSpec_SurvivorCodes];
+
+export namespace HashFunctionSpec_SurvivorCodes {
+  export type SURVIVOR_CODES_UNSPECIFIED = typeof HashFunctionSpec_SurvivorCodes.SURVIVOR_CODES_UNSPECIFIED;
+  export type SURVIVOR_CODES_KEEP = typeof HashFunctionSpec_SurvivorCodes.SURVIVOR_CODES_KEEP;
+  export type SURVIVOR_CODES_REENCODE_CHANGED = typeof HashFunctionSpec_SurvivorCodes.SURVIVOR_CODES_REENCODE_CHANGED;
+  export type SURVIVOR_CODES_RETIRE = typeof HashFunctionSpec_SurvivorCodes.SURVIVOR_CODES_RETIRE;
+  export type UNRECOGNIZED = typeof HashFunctionSpec_SurvivorCodes.UNRECOGNIZED;
+}
+
+export const HashFunctionSpec_Tier = {
+  TIER_UNSPECIFIED: 0,
+  /** TIER_ANALYTIC - Fixed random features and exact sums: an update is equal to learning everything again, an erasure to never having learned it. */
+  TIER_ANALYTIC: 1,
+  /** TIER_DEEP - Networks trained with the lifelong loss. No function of this tier can be created yet. */
+  TIER_DEEP: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HashFunctionSpec_Tier = typeof HashFunctionSpec_Tier[keyof typeof HashFunctionSpec_Tier];
+
+export namespace HashFunctionSpec_Tier {
+  export type TIER_UNSPECIFIED = typeof HashFunctionSpec_Tier.TIER_UNSPECIFIED;
+  export type TIER_ANALYTIC = typeof HashFunctionSpec_Tier.TIER_ANALYTIC;
+  export type TIER_DEEP = typeof HashFunctionSpec_Tier.TIER_DEEP;
+  export type UNRECOGNIZED = typeof HashFunctionSpec_Tier.UNRECOGNIZED;
 }
 
 export interface CreateHashFunctionRequest {
@@ -92,12 +182,18 @@ export interface EncodeRequest {
   name: string;
   /** Record payload as the dataset specification says. */
   payload: Uint8Array;
+  /** Empty: the only modality that the payload has. */
+  modality: string;
 }
 
 export interface EncodeResponse {
   /** ceil(code_bits / 8) bytes, bit 0 is the least significant bit of byte 0. */
   code: Uint8Array;
   functionVersion: number;
+  /** Modality that was encoded. */
+  modality: string;
+  /** As in HashFunction. */
+  appliedSequence: bigint;
 }
 
 export interface SearchRequest {
@@ -106,13 +202,39 @@ export interface SearchRequest {
     | { $case: "code"; value: Uint8Array }
     | { $case: "payload"; value: Uint8Array }
     | undefined;
-  /** 1 to 1000. */
+  /** 1 to 1000. With a radius it bounds the answer, and 0 means 1000. */
   k: number;
+  /** Only neighbours at this Hamming distance or nearer, 0 to code_bits; absent: however far. */
+  radius?:
+    | number
+    | undefined;
+  /** Modality of a query payload; empty: the only modality that the payload has. Not with a code, which has none. */
+  modality: string;
+  filter:
+    | SearchFilter
+    | undefined;
+  /** Refused as UNAVAILABLE by a replica that has not applied the function's event of this number. */
+  minAppliedSequence: bigint;
+}
+
+/** Items that may be neighbours: those that every named condition lets through; an empty one lets all through. */
+export interface SearchFilter {
+  modalities: string[];
+  /** Items with at least one of these labels. At most 1024 labels in each list. */
+  labelsAny: number[];
+  /** Items with all of these labels. */
+  labelsAll: number[];
+  /** Items whose stored code is of one of these versions. At most 1024. */
+  functionVersions: number[];
 }
 
 export interface SearchResponse {
   neighbours: Neighbour[];
   functionVersion: number;
+  /** As in HashFunction. */
+  appliedSequence: bigint;
+  /** A range search found more than k. */
+  truncated: boolean;
 }
 
 export interface Neighbour {
@@ -120,8 +242,12 @@ export interface Neighbour {
   itemId: Uint8Array;
   distance: number;
   subjectAlias: string;
+  /** The lowest of its labels: the label, where a record has one. */
   label: number;
   functionVersion: number;
+  modality: string;
+  /** Ascending. */
+  labels: number[];
 }
 
 export interface PredictRequest {
@@ -130,6 +256,8 @@ export interface PredictRequest {
   payloads: Uint8Array[];
   /** Neighbours that vote, at most 1000; 0 means the service's default. */
   k: number;
+  /** Of the payloads; empty: for each the only modality that it has. */
+  modality: string;
 }
 
 export interface PredictResponse {
@@ -147,6 +275,11 @@ export interface CodeEntry {
   label: number;
   /** RFC 6962 leaf hash in the ledger. */
   leafHash: Uint8Array;
+  modality: string;
+  /** Ascending. `label` is the lowest of them. */
+  labels: number[];
+  /** Of the leaf in the ledger, from 0. */
+  leafIndex: bigint;
 }
 
 function createBaseHashFunction(): HashFunction {
@@ -168,6 +301,11 @@ function createBaseHashFunction(): HashFunction {
     solveMs: 0,
     updateTime: undefined,
     classes: [],
+    liveVersions: [],
+    modalities: [],
+    ledgerSize: 0n,
+    segmentCount: 0,
+    appliedSequence: 0n,
   };
 }
 
@@ -230,6 +368,27 @@ export const HashFunction: MessageFns<HashFunction> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    for (const v of message.liveVersions) {
+      LiveVersion.encode(v!, writer.uint32(146).fork()).join();
+    }
+    for (const v of message.modalities) {
+      ModalityItems.encode(v!, writer.uint32(154).fork()).join();
+    }
+    if (message.ledgerSize !== 0n) {
+      if (BigInt.asUintN(64, message.ledgerSize) !== message.ledgerSize) {
+        throw new globalThis.Error("value provided for field message.ledgerSize of type uint64 too large");
+      }
+      writer.uint32(160).uint64(message.ledgerSize);
+    }
+    if (message.segmentCount !== 0) {
+      writer.uint32(168).uint32(message.segmentCount);
+    }
+    if (message.appliedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.appliedSequence) !== message.appliedSequence) {
+        throw new globalThis.Error("value provided for field message.appliedSequence of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.appliedSequence);
     }
     return writer;
   },
@@ -393,6 +552,46 @@ export const HashFunction: MessageFns<HashFunction> = {
 
             break;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.liveVersions.push(LiveVersion.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.modalities.push(ModalityItems.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.ledgerSize = reader.uint64() as bigint;
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.segmentCount = reader.uint32();
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.appliedSequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -431,12 +630,249 @@ export const HashFunction: MessageFns<HashFunction> = {
     message.solveMs = object.solveMs ?? 0;
     message.updateTime = object.updateTime ?? undefined;
     message.classes = object.classes?.map((e) => e) || [];
+    message.liveVersions = object.liveVersions?.map((e) => LiveVersion.fromPartial(e)) || [];
+    message.modalities = object.modalities?.map((e) => ModalityItems.fromPartial(e)) || [];
+    message.ledgerSize = (object.ledgerSize !== undefined && object.ledgerSize !== null)
+      ? BigInt(object.ledgerSize)
+      : 0n;
+    message.segmentCount = object.segmentCount ?? 0;
+    message.appliedSequence = (object.appliedSequence !== undefined && object.appliedSequence !== null)
+      ? BigInt(object.appliedSequence)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseLiveVersion(): LiveVersion {
+  return { version: 0, codeCount: 0n, fingerprint: "" };
+}
+
+export const LiveVersion: MessageFns<LiveVersion> = {
+  encode(message: LiveVersion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint32(message.version);
+    }
+    if (message.codeCount !== 0n) {
+      if (BigInt.asUintN(64, message.codeCount) !== message.codeCount) {
+        throw new globalThis.Error("value provided for field message.codeCount of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.codeCount);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(26).string(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LiveVersion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLiveVersion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.codeCount = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LiveVersion>): LiveVersion {
+    return LiveVersion.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LiveVersion>): LiveVersion {
+    const message = createBaseLiveVersion();
+    message.version = object.version ?? 0;
+    message.codeCount = (object.codeCount !== undefined && object.codeCount !== null) ? BigInt(object.codeCount) : 0n;
+    message.fingerprint = object.fingerprint ?? "";
+    return message;
+  },
+};
+
+function createBaseModalityItems(): ModalityItems {
+  return { name: "", itemCount: 0n };
+}
+
+export const ModalityItems: MessageFns<ModalityItems> = {
+  encode(message: ModalityItems, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.itemCount !== 0n) {
+      if (BigInt.asUintN(64, message.itemCount) !== message.itemCount) {
+        throw new globalThis.Error("value provided for field message.itemCount of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.itemCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModalityItems {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModalityItems();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.itemCount = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ModalityItems>): ModalityItems {
+    return ModalityItems.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ModalityItems>): ModalityItems {
+    const message = createBaseModalityItems();
+    message.name = object.name ?? "";
+    message.itemCount = (object.itemCount !== undefined && object.itemCount !== null) ? BigInt(object.itemCount) : 0n;
+    return message;
+  },
+};
+
+function createBaseModality(): Modality {
+  return { name: "", fields: [] };
+}
+
+export const Modality: MessageFns<Modality> = {
+  encode(message: Modality, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.fields) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Modality {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModality();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.fields.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Modality>): Modality {
+    return Modality.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Modality>): Modality {
+    const message = createBaseModality();
+    message.name = object.name ?? "";
+    message.fields = object.fields?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseHashFunctionSpec(): HashFunctionSpec {
-  return { root: "", codeBits: 0, featureDim: 0, lambda: 0, featureSeed: "" };
+  return {
+    root: "",
+    codeBits: 0,
+    featureDim: 0,
+    lambda: 0,
+    featureSeed: "",
+    modalities: [],
+    survivorCodes: undefined,
+    tier: undefined,
+  };
 }
 
 export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
@@ -455,6 +891,15 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
     }
     if (message.featureSeed !== "") {
       writer.uint32(42).string(message.featureSeed);
+    }
+    for (const v of message.modalities) {
+      Modality.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.survivorCodes !== undefined) {
+      writer.uint32(56).int32(message.survivorCodes);
+    }
+    if (message.tier !== undefined) {
+      writer.uint32(64).int32(message.tier);
     }
     return writer;
   },
@@ -512,6 +957,30 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
             message.featureSeed = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.modalities.push(Modality.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.survivorCodes = reader.int32() as any;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.tier = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -534,6 +1003,9 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
     message.featureDim = object.featureDim ?? 0;
     message.lambda = object.lambda ?? 0;
     message.featureSeed = object.featureSeed ?? "";
+    message.modalities = object.modalities?.map((e) => Modality.fromPartial(e)) || [];
+    message.survivorCodes = object.survivorCodes ?? undefined;
+    message.tier = object.tier ?? undefined;
     return message;
   },
 };
@@ -766,7 +1238,7 @@ export const CreateUpdateRequest: MessageFns<CreateUpdateRequest> = {
 };
 
 function createBaseEncodeRequest(): EncodeRequest {
-  return { name: "", payload: new Uint8Array(0) };
+  return { name: "", payload: new Uint8Array(0), modality: "" };
 }
 
 export const EncodeRequest: MessageFns<EncodeRequest> = {
@@ -776,6 +1248,9 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
     }
     if (message.payload.length !== 0) {
       writer.uint32(18).bytes(message.payload);
+    }
+    if (message.modality !== "") {
+      writer.uint32(26).string(message.modality);
     }
     return writer;
   },
@@ -809,6 +1284,14 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
             message.payload = reader.bytes();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -828,12 +1311,13 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
     const message = createBaseEncodeRequest();
     message.name = object.name ?? "";
     message.payload = object.payload ?? new Uint8Array(0);
+    message.modality = object.modality ?? "";
     return message;
   },
 };
 
 function createBaseEncodeResponse(): EncodeResponse {
-  return { code: new Uint8Array(0), functionVersion: 0 };
+  return { code: new Uint8Array(0), functionVersion: 0, modality: "", appliedSequence: 0n };
 }
 
 export const EncodeResponse: MessageFns<EncodeResponse> = {
@@ -843,6 +1327,15 @@ export const EncodeResponse: MessageFns<EncodeResponse> = {
     }
     if (message.functionVersion !== 0) {
       writer.uint32(16).uint32(message.functionVersion);
+    }
+    if (message.modality !== "") {
+      writer.uint32(26).string(message.modality);
+    }
+    if (message.appliedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.appliedSequence) !== message.appliedSequence) {
+        throw new globalThis.Error("value provided for field message.appliedSequence of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.appliedSequence);
     }
     return writer;
   },
@@ -876,6 +1369,22 @@ export const EncodeResponse: MessageFns<EncodeResponse> = {
             message.functionVersion = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.appliedSequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -895,12 +1404,24 @@ export const EncodeResponse: MessageFns<EncodeResponse> = {
     const message = createBaseEncodeResponse();
     message.code = object.code ?? new Uint8Array(0);
     message.functionVersion = object.functionVersion ?? 0;
+    message.modality = object.modality ?? "";
+    message.appliedSequence = (object.appliedSequence !== undefined && object.appliedSequence !== null)
+      ? BigInt(object.appliedSequence)
+      : 0n;
     return message;
   },
 };
 
 function createBaseSearchRequest(): SearchRequest {
-  return { name: "", query: undefined, k: 0 };
+  return {
+    name: "",
+    query: undefined,
+    k: 0,
+    radius: undefined,
+    modality: "",
+    filter: undefined,
+    minAppliedSequence: 0n,
+  };
 }
 
 export const SearchRequest: MessageFns<SearchRequest> = {
@@ -918,6 +1439,21 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.k !== 0) {
       writer.uint32(32).uint32(message.k);
+    }
+    if (message.radius !== undefined) {
+      writer.uint32(40).uint32(message.radius);
+    }
+    if (message.modality !== "") {
+      writer.uint32(50).string(message.modality);
+    }
+    if (message.filter !== undefined) {
+      SearchFilter.encode(message.filter, writer.uint32(58).fork()).join();
+    }
+    if (message.minAppliedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.minAppliedSequence) !== message.minAppliedSequence) {
+        throw new globalThis.Error("value provided for field message.minAppliedSequence of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.minAppliedSequence);
     }
     return writer;
   },
@@ -967,6 +1503,38 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             message.k = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.radius = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.filter = SearchFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.minAppliedSequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1000,12 +1568,153 @@ export const SearchRequest: MessageFns<SearchRequest> = {
       }
     }
     message.k = object.k ?? 0;
+    message.radius = object.radius ?? undefined;
+    message.modality = object.modality ?? "";
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? SearchFilter.fromPartial(object.filter)
+      : undefined;
+    message.minAppliedSequence = (object.minAppliedSequence !== undefined && object.minAppliedSequence !== null)
+      ? BigInt(object.minAppliedSequence)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseSearchFilter(): SearchFilter {
+  return { modalities: [], labelsAny: [], labelsAll: [], functionVersions: [] };
+}
+
+export const SearchFilter: MessageFns<SearchFilter> = {
+  encode(message: SearchFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.modalities) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.labelsAny.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.labelsAny) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.labelsAll.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.labelsAll) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.functionVersions.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.functionVersions) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchFilter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.modalities.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.labelsAny.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.labelsAny.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.labelsAll.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.labelsAll.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.functionVersions.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.functionVersions.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SearchFilter>): SearchFilter {
+    return SearchFilter.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SearchFilter>): SearchFilter {
+    const message = createBaseSearchFilter();
+    message.modalities = object.modalities?.map((e) => e) || [];
+    message.labelsAny = object.labelsAny?.map((e) => e) || [];
+    message.labelsAll = object.labelsAll?.map((e) => e) || [];
+    message.functionVersions = object.functionVersions?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseSearchResponse(): SearchResponse {
-  return { neighbours: [], functionVersion: 0 };
+  return { neighbours: [], functionVersion: 0, appliedSequence: 0n, truncated: false };
 }
 
 export const SearchResponse: MessageFns<SearchResponse> = {
@@ -1015,6 +1724,15 @@ export const SearchResponse: MessageFns<SearchResponse> = {
     }
     if (message.functionVersion !== 0) {
       writer.uint32(16).uint32(message.functionVersion);
+    }
+    if (message.appliedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.appliedSequence) !== message.appliedSequence) {
+        throw new globalThis.Error("value provided for field message.appliedSequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.appliedSequence);
+    }
+    if (message.truncated !== false) {
+      writer.uint32(32).bool(message.truncated);
     }
     return writer;
   },
@@ -1048,6 +1766,22 @@ export const SearchResponse: MessageFns<SearchResponse> = {
             message.functionVersion = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.appliedSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.truncated = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1067,12 +1801,24 @@ export const SearchResponse: MessageFns<SearchResponse> = {
     const message = createBaseSearchResponse();
     message.neighbours = object.neighbours?.map((e) => Neighbour.fromPartial(e)) || [];
     message.functionVersion = object.functionVersion ?? 0;
+    message.appliedSequence = (object.appliedSequence !== undefined && object.appliedSequence !== null)
+      ? BigInt(object.appliedSequence)
+      : 0n;
+    message.truncated = object.truncated ?? false;
     return message;
   },
 };
 
 function createBaseNeighbour(): Neighbour {
-  return { itemId: new Uint8Array(0), distance: 0, subjectAlias: "", label: 0, functionVersion: 0 };
+  return {
+    itemId: new Uint8Array(0),
+    distance: 0,
+    subjectAlias: "",
+    label: 0,
+    functionVersion: 0,
+    modality: "",
+    labels: [],
+  };
 }
 
 export const Neighbour: MessageFns<Neighbour> = {
@@ -1091,6 +1837,16 @@ export const Neighbour: MessageFns<Neighbour> = {
     }
     if (message.functionVersion !== 0) {
       writer.uint32(40).uint32(message.functionVersion);
+    }
+    if (message.modality !== "") {
+      writer.uint32(50).string(message.modality);
+    }
+    if (message.labels.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.labels) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1148,6 +1904,32 @@ export const Neighbour: MessageFns<Neighbour> = {
             message.functionVersion = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.labels.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.labels.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1170,12 +1952,14 @@ export const Neighbour: MessageFns<Neighbour> = {
     message.subjectAlias = object.subjectAlias ?? "";
     message.label = object.label ?? 0;
     message.functionVersion = object.functionVersion ?? 0;
+    message.modality = object.modality ?? "";
+    message.labels = object.labels?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBasePredictRequest(): PredictRequest {
-  return { name: "", payloads: [], k: 0 };
+  return { name: "", payloads: [], k: 0, modality: "" };
 }
 
 export const PredictRequest: MessageFns<PredictRequest> = {
@@ -1188,6 +1972,9 @@ export const PredictRequest: MessageFns<PredictRequest> = {
     }
     if (message.k !== 0) {
       writer.uint32(24).uint32(message.k);
+    }
+    if (message.modality !== "") {
+      writer.uint32(34).string(message.modality);
     }
     return writer;
   },
@@ -1229,6 +2016,14 @@ export const PredictRequest: MessageFns<PredictRequest> = {
             message.k = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1249,6 +2044,7 @@ export const PredictRequest: MessageFns<PredictRequest> = {
     message.name = object.name ?? "";
     message.payloads = object.payloads?.map((e) => e) || [];
     message.k = object.k ?? 0;
+    message.modality = object.modality ?? "";
     return message;
   },
 };
@@ -1384,6 +2180,9 @@ function createBaseCodeEntry(): CodeEntry {
     code: new Uint8Array(0),
     label: 0,
     leafHash: new Uint8Array(0),
+    modality: "",
+    labels: [],
+    leafIndex: 0n,
   };
 }
 
@@ -1403,6 +2202,22 @@ export const CodeEntry: MessageFns<CodeEntry> = {
     }
     if (message.leafHash.length !== 0) {
       writer.uint32(42).bytes(message.leafHash);
+    }
+    if (message.modality !== "") {
+      writer.uint32(50).string(message.modality);
+    }
+    if (message.labels.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.labels) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.leafIndex !== 0n) {
+      if (BigInt.asUintN(64, message.leafIndex) !== message.leafIndex) {
+        throw new globalThis.Error("value provided for field message.leafIndex of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.leafIndex);
     }
     return writer;
   },
@@ -1460,6 +2275,40 @@ export const CodeEntry: MessageFns<CodeEntry> = {
             message.leafHash = reader.bytes();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.labels.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.labels.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.leafIndex = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1482,6 +2331,9 @@ export const CodeEntry: MessageFns<CodeEntry> = {
     message.code = object.code ?? new Uint8Array(0);
     message.label = object.label ?? 0;
     message.leafHash = object.leafHash ?? new Uint8Array(0);
+    message.modality = object.modality ?? "";
+    message.labels = object.labels?.map((e) => e) || [];
+    message.leafIndex = (object.leafIndex !== undefined && object.leafIndex !== null) ? BigInt(object.leafIndex) : 0n;
     return message;
   },
 };
