@@ -1,0 +1,55 @@
+import { defineErrors } from '@lethe/std';
+
+/** Refusals of the code index: LETHE-26xx. */
+export const INDEX = defineErrors({
+  SEGMENT_DAMAGED: {
+    code: 'LETHE-2601',
+    status: 'DATA_LOSS',
+    remedy:
+      'The named segment is not the one of the manifest: open the index with another copy of it, or let a replica that has it repair the store.',
+  },
+  SEGMENT_MISSING: {
+    code: 'LETHE-2602',
+    status: 'DATA_LOSS',
+    remedy:
+      'The named segment is not in the store: open the index with another copy of it, or take a newer manifest if this one was superseded.',
+  },
+  MANIFEST_INVALID: {
+    code: 'LETHE-2603',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'These are not the bytes of an index manifest, or its roots do not follow from its segments: read it again from its owner.',
+  },
+  CHANGE_OPEN: {
+    code: 'LETHE-2604',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Commit or abort the open change first: an index has one writer and one change at a time.',
+  },
+  STORE_FULL: {
+    code: 'LETHE-2605',
+    status: 'RESOURCE_EXHAUSTED',
+    remedy: 'Make room on the disk and try again: nothing was changed.',
+  },
+  STORE_FAILED: {
+    code: 'LETHE-2606',
+    status: 'UNAVAILABLE',
+    remedy:
+      'The disk refused the named operation: nothing was changed; look at its cause in the log and try again.',
+  },
+  REPLICA_BEHIND: {
+    code: 'LETHE-2607',
+    status: 'UNAVAILABLE',
+    remedy: 'This replica has not applied the awaited sequence yet: wait longer, or ask another replica.',
+  },
+  BATCH_INVALID: {
+    code: 'LETHE-2608',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Correct the named column: every column of a batch has one row per item, in the widths of the index.',
+  },
+  OPTION_INVALID: {
+    code: 'LETHE-2609',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Correct the named option; the docstring of its type states its range.',
+  },
+});
