@@ -6,7 +6,7 @@ import { DATASETS } from './errors.ts';
 import type { DataRecord, FieldValue } from './record.ts';
 import { checkRow } from './record.ts';
 import type { DatasetSpec, FieldSpec } from './spec.ts';
-import { fieldWidth } from './spec.ts';
+import { fieldWidth, LABEL_SEPARATOR } from './spec.ts';
 
 const malformed = (why: string, row: number, column: number) =>
   DATASETS.CSV_MALFORMED(`row ${row}, column ${column}: ${why}`, { details: { row, column } });
@@ -72,7 +72,8 @@ function columnNames(field: FieldSpec): string[] {
 
 /**
  * Reads a table into records. The header must name exactly the spec's columns (subject, fields, label) in any order; the
- * elements of a vector field `v` are the columns `v_0`, `v_1`, …; an empty label cell means no label.
+ * elements of a vector field `v` are the columns `v_0`, `v_1`, …; an empty label cell means no label, and where a record may have
+ * several its classes stand in one cell with `|` between them; an optional field whose cells are all empty is absent.
  * @throws LETHE-2305 not CSV, or another header  @throws LETHE-2306 a cell does not fit its field
  */
 export function csvRecords(spec: DatasetSpec, text: string): DataRecord[] {
@@ -106,12 +107,24 @@ export function csvRecords(spec: DatasetSpec, text: string): DataRecord[] {
       if (!(value >= min && value <= max)) throw fail('is outside the declared range', name);
       return value === 0 ? 0 : value;
     };
-    const indexOf = (name: string, list: readonly string[]): number => {
-      const index = list.indexOf(cellOf(name));
+    const indexOf = (name: string, list: readonly string[], text = cellOf(name)): number => {
+      const index = list.indexOf(text);
       if (index < 0) throw fail('is none of the declared values', name);
       return index;
     };
-    const values = spec.fields.map((field): FieldValue => {
+    const labelsOfCell = (): Pick<DataRecord, 'label' | 'labels'> => {
+      const { name, classes, multiple } = spec.label;
+      if (cellOf(name) === '') return {};
+      if (!multiple) return { label: indexOf(name, classes) };
+      const labels = cellOf(name)
+        .split(LABEL_SEPARATOR)
+        .map((text) => indexOf(name, classes, text))
+        .sort((a, b) => a - b);
+      if (new Set(labels).size !== labels.length) throw fail('names a class twice', name);
+      return { labels };
+    };
+    const values = spec.fields.map((field): FieldValue | undefined => {
+      if (field.optional && columnNames(field).every((name) => cellOf(name) === '')) return undefined;
       if (field.kind === 'categorical') return indexOf(field.name, field.categories);
       if (field.kind === 'numeric') return numberOf(field.name, field.min, field.max);
       const elements = columnNames(field).map((name) => {
@@ -123,10 +136,7 @@ export function csvRecords(spec: DatasetSpec, text: string): DataRecord[] {
     });
     const subjectId = cellOf(spec.subjectField);
     if (subjectId === '') throw fail('is empty', spec.subjectField);
-    const record: DataRecord =
-      cellOf(spec.label.name) === ''
-        ? { subjectId, values }
-        : { subjectId, values, label: indexOf(spec.label.name, spec.label.classes) };
+    const record: DataRecord = { subjectId, values, ...labelsOfCell() };
     checkRow(spec, record);
     return record;
   });

@@ -77,4 +77,20 @@ export const DATASETS = defineErrors({
     status: 'DATA_LOSS',
     remedy: 'Delete the folder of the data set under .cache/data and fetch it again.',
   },
+  FIELDS_UNKNOWN: {
+    code: 'LETHE-2315',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Name each field once and only fields that the dataset spec declares.',
+  },
+  FIELD_ABSENT: {
+    code: 'LETHE-2316',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Send the field, or ask for a group of fields (a modality) that the record has.',
+  },
+  SPEC_UNSUPPORTED: {
+    code: 'LETHE-2317',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Use a dataset with one label per record and no optional field. Hash functions learn from the other kinds.',
+  },
 });

@@ -1,29 +1,38 @@
 /**
  * Payload bytes of a record, version 1. Little-endian, fixed length for a spec, one accepted encoding per record:
  *
- *     byte 0      0x01
- *     bytes 1-2   label: index into spec.label.classes, 0xffff = no label
+ *     byte 0   0x01
+ *     label    one class per record: uint16, index into spec.label.classes, 0xffff = no label
+ *              several (label.multiple): ceil(classes / 8) bytes, class c is bit c % 8 of byte c / 8; no bit = no label
  *     then, in the order of spec.fields:
+ *       an optional field first has a byte: 0x01 there, 0x00 absent, and the bytes of an absent value are 0x00
  *       numeric-vector   its elements, row-major, uint8 or float32
  *       numeric          float64
  *       categorical      uint16 index into categories
  *
- * The subject's id is not in it: a payload is sealed under the subject's key, and names nobody when it is opened.
+ * The subject's id is not in it: a payload is sealed under the subject's key, and names nobody when it is opened. Its length says
+ * nothing about which fields are there.
  */
 import { DATASETS } from './errors.ts';
-import type { DatasetSpec, FieldSpec } from './spec.ts';
-import { fieldBytes, payloadBytes, vectorSize } from './spec.ts';
+import type { DatasetSpec, FieldSpec, LabelSpec } from './spec.ts';
+import { fieldBytes, labelBytes, payloadBytes, vectorSize } from './spec.ts';
 
 /** A vector's elements, a number, or the index of a category, as the field's kind says. */
 export type FieldValue = Uint8Array | Float32Array | number;
 
 /** What a payload holds. */
 export interface Row {
-  /** One value per field, in the order of the spec. */
-  readonly values: readonly FieldValue[];
-  /** Index into `spec.label.classes`; absent for a row that is only asked about. */
+  /** One value per field, in the order of the spec; undefined where an optional field is absent. */
+  readonly values: readonly (FieldValue | undefined)[];
+  /** Index into `spec.label.classes`; absent for a row that is only asked about. Of a dataset with one label per record. */
   readonly label?: number;
+  /** Ascending indices into `spec.label.classes`. Of a dataset with several labels per record; a row with none has no list. */
+  readonly labels?: readonly number[];
 }
+
+/** Classes of a row, ascending, of either kind of dataset; none for a row that is only asked about. */
+export const classesOf = ({ label, labels }: Row): readonly number[] =>
+  labels ?? (label === undefined ? [] : [label]);
 
 /** A row and the person it belongs to. */
 export interface DataRecord extends Row {
@@ -73,13 +82,25 @@ export function checkRow(spec: DatasetSpec, row: Row): void {
     });
   }
   spec.fields.forEach((field, i) => {
-    checkValue(field, row.values[i]);
+    if (!(field.optional && row.values[i] === undefined)) checkValue(field, row.values[i]);
   });
-  const { label } = row;
-  if (label !== undefined && (!Number.isInteger(label) || label < 0 || label >= spec.label.classes.length)) {
-    throw DATASETS.VALUE_OUT_OF_RANGE('the label is none of the declared classes', {
-      details: { field: spec.label.name },
-    });
+  if (row.values.every((value) => value === undefined)) {
+    throw DATASETS.PAYLOAD_MALFORMED(`a record of ${spec.name} has at least one field`);
+  }
+  checkLabel(spec, row);
+}
+
+function checkLabel({ name, label: { name: field, classes, multiple } }: DatasetSpec, row: Row): void {
+  if (multiple ? row.label !== undefined : row.labels !== undefined) {
+    const has = multiple ? 'a list of labels' : 'one label';
+    throw DATASETS.PAYLOAD_MALFORMED(`a record of ${name} has ${has}`, { details: { field } });
+  }
+  const labels = classesOf(row);
+  if (labels.some((label) => !Number.isInteger(label) || label < 0 || label >= classes.length)) {
+    throw DATASETS.VALUE_OUT_OF_RANGE('the label is none of the declared classes', { details: { field } });
+  }
+  if (labels.some((label, i) => i > 0 && label <= labels[i - 1]!)) {
+    throw DATASETS.PAYLOAD_MALFORMED('the labels are not in ascending order', { details: { field } });
   }
 }
 
@@ -89,15 +110,19 @@ export function encodePayload(spec: DatasetSpec, row: Row): Uint8Array {
   const bytes = new Uint8Array(payloadBytes(spec));
   const view = new DataView(bytes.buffer);
   view.setUint8(0, VERSION);
-  view.setUint16(1, row.label ?? NO_LABEL, true);
-  let at = 3;
+  if (spec.label.multiple) for (const label of classesOf(row)) bytes[1 + (label >> 3)]! |= 1 << (label & 7);
+  else view.setUint16(1, row.label ?? NO_LABEL, true);
+  let at = 1 + labelBytes(spec.label);
   spec.fields.forEach((field, i) => {
-    const value = row.values[i]!;
+    const value = row.values[i];
+    if (field.optional) view.setUint8(at++, value === undefined ? 0 : 1);
     if (value instanceof Uint8Array) bytes.set(value, at);
     else if (value instanceof Float32Array) {
       for (const [k, element] of value.entries()) view.setFloat32(at + 4 * k, element, true);
-    } else if (field.kind === 'numeric') view.setFloat64(at, value, true);
-    else view.setUint16(at, value, true);
+    } else if (value !== undefined) {
+      if (field.kind === 'numeric') view.setFloat64(at, value, true);
+      else view.setUint16(at, value, true);
+    }
     at += fieldBytes(field);
   });
   return bytes;
@@ -125,14 +150,39 @@ export function decodePayload(spec: DatasetSpec, payload: Uint8Array): Row {
     throw DATASETS.PAYLOAD_MALFORMED(`this is no version 1 payload of ${expected} bytes`, { details });
   }
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  let at = 3;
+  const labelled = readLabel(spec.label, view);
+  let at = 1 + labelBytes(spec.label);
   const values = spec.fields.map((field) => {
-    const value = readField(field, view, at);
+    const isPresent = field.optional ? readPresence(field, view, at++) : true;
+    const value = isPresent ? readField(field, view, at) : undefined;
     at += fieldBytes(field);
     return value;
   });
-  const label = view.getUint16(1, true);
-  const row: Row = label === NO_LABEL ? { values } : { values, label };
+  const row: Row = { values, ...labelled };
   checkRow(spec, row);
   return row;
+}
+
+/** A bit behind the last class is a label that is none of them, which `checkRow` refuses. */
+function readLabel(label: LabelSpec, view: DataView): Pick<Row, 'label' | 'labels'> {
+  if (!label.multiple) {
+    const index = view.getUint16(1, true);
+    return index === NO_LABEL ? {} : { label: index };
+  }
+  const labels: number[] = [];
+  for (let bit = 0; bit < 8 * labelBytes(label); bit++) {
+    if ((view.getUint8(1 + (bit >> 3)) >> (bit & 7)) & 1) labels.push(bit);
+  }
+  return labels.length > 0 ? { labels } : {};
+}
+
+/** @throws LETHE-2302 neither there nor absent, or an absent value that is not zero */
+function readPresence(field: FieldSpec, view: DataView, at: number): boolean {
+  const presence = view.getUint8(at);
+  if (presence === 1) return true;
+  const value = new Uint8Array(view.buffer, view.byteOffset + at + 1, fieldBytes(field));
+  if (presence === 0 && value.every((byte) => byte === 0)) return false;
+  throw DATASETS.PAYLOAD_MALFORMED(`field ${field.name} is neither there nor absent`, {
+    details: { field: field.name },
+  });
 }

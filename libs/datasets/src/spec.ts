@@ -6,10 +6,16 @@
 import { canonicalJson, sha256, utf8 } from '@lethe/std';
 import { DATASETS } from './errors.ts';
 
-/** A dense array of numbers: pixels, a spectrum, an embedding. */
-export interface NumericVectorField {
-  readonly kind: 'numeric-vector';
+/** What every kind of field may say. */
+interface AnyField {
   readonly name: string;
+  /** A record may lack the field: an item with a picture and no text, or the other way round. */
+  readonly optional?: true;
+}
+
+/** A dense array of numbers: pixels, a spectrum, an embedding. */
+export interface NumericVectorField extends AnyField {
+  readonly kind: 'numeric-vector';
   /** How one element is stored in a payload. */
   readonly element: 'uint8' | 'float32';
   /** Row-major, one or more axes. Parties of a vertical federation split the last axis. */
@@ -19,21 +25,26 @@ export interface NumericVectorField {
 }
 
 /** One number, stored as float64. */
-export interface NumericField {
+export interface NumericField extends AnyField {
   readonly kind: 'numeric';
-  readonly name: string;
   readonly min: number;
   readonly max: number;
 }
 
 /** One of a closed list; enters models one-hot. */
-export interface CategoricalField {
+export interface CategoricalField extends AnyField {
   readonly kind: 'categorical';
-  readonly name: string;
   readonly categories: readonly string[];
 }
 
 export type FieldSpec = NumericVectorField | NumericField | CategoricalField;
+
+export interface LabelSpec {
+  readonly name: string;
+  readonly classes: readonly string[];
+  /** A record may be of several classes at once. */
+  readonly multiple?: true;
+}
 
 export interface DatasetSpec {
   readonly format: 'lethe-dataset-v1';
@@ -44,7 +55,7 @@ export interface DatasetSpec {
   /** Name of the column that identifies the data subject. It is no model input and no part of a payload. */
   readonly subjectField: string;
   readonly fields: readonly FieldSpec[];
-  readonly label: { readonly name: string; readonly classes: readonly string[] };
+  readonly label: LabelSpec;
 }
 
 export const LIMITS = {
@@ -68,13 +79,17 @@ const refuse = (where: string, why: string): never => {
   throw DATASETS.SPEC_INVALID(`${where} ${why}`, { details: { where } });
 };
 
-function asObject(value: unknown, where: string, keys: readonly string[]): Json {
+/** @param flag a key that may be there, and is `true` then: leaving it out is the only way to say no, or one spec would have two forms */
+function asObject(value: unknown, where: string, keys: readonly string[], flag?: string): Json {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return refuse(where, 'is not an object');
   for (const key of Object.keys(value))
-    if (!keys.includes(key)) refuse(where, 'has a key that no spec knows');
+    if (key !== flag && !keys.includes(key)) refuse(where, 'has a key that no spec knows');
   for (const key of keys) if (!(key in value)) refuse(`${where}.${key}`, 'is missing');
-  return value as Json;
+  const json = value as Json;
+  if (flag !== undefined && flag in json && json[flag] !== true)
+    refuse(`${where}.${flag}`, 'is something else than true; leave it out to say no');
+  return json;
 }
 
 function asName(value: unknown, where: string, pattern: RegExp): string {
@@ -119,10 +134,15 @@ function asShape(value: unknown, where: string): readonly number[] {
 }
 
 function asField(value: unknown, where: string): FieldSpec {
+  const field = asKindOfField(value, where);
+  return (value as Json).optional === true ? { ...field, optional: true } : field;
+}
+
+function asKindOfField(value: unknown, where: string): FieldSpec {
   const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
   switch (kind) {
     case 'numeric-vector': {
-      const field = asObject(value, where, ['kind', 'name', 'element', 'shape', 'min', 'max']);
+      const field = asObject(value, where, ['kind', 'name', 'element', 'shape', 'min', 'max'], 'optional');
       const element = field.element;
       if (element !== 'uint8' && element !== 'float32')
         return refuse(`${where}.element`, 'is not uint8 or float32');
@@ -141,11 +161,11 @@ function asField(value: unknown, where: string): FieldSpec {
       };
     }
     case 'numeric': {
-      const field = asObject(value, where, ['kind', 'name', 'min', 'max']);
+      const field = asObject(value, where, ['kind', 'name', 'min', 'max'], 'optional');
       return { kind, name: asName(field.name, `${where}.name`, FIELD_NAME), ...asRange(field, where) };
     }
     case 'categorical': {
-      const field = asObject(value, where, ['kind', 'name', 'categories']);
+      const field = asObject(value, where, ['kind', 'name', 'categories'], 'optional');
       return {
         kind,
         name: asName(field.name, `${where}.name`, FIELD_NAME),
@@ -157,6 +177,19 @@ function asField(value: unknown, where: string): FieldSpec {
   }
 }
 
+/** Between the classes of one cell of a CSV file, so no class of a dataset with several labels may contain it. */
+export const LABEL_SEPARATOR = '|';
+
+function asLabel(value: unknown, where: string): LabelSpec {
+  const json = asObject(value, where, ['name', 'classes'], 'multiple');
+  const name = asName(json.name, `${where}.name`, FIELD_NAME);
+  const classes = asNames(json.classes, `${where}.classes`, LIMITS.classesMax);
+  if (json.multiple !== true) return { name, classes };
+  if (classes.some((text) => text === '' || text.includes(LABEL_SEPARATOR)))
+    refuse(`${where}.classes`, `names an empty class or one with a ${LABEL_SEPARATOR}`);
+  return { name, classes, multiple: true };
+}
+
 /** Checks a parsed JSON value and gives it back as a spec. @throws LETHE-2301 naming the part that is wrong */
 export function parseSpec(value: unknown): DatasetSpec {
   const spec = asObject(value, 'spec', ['format', 'name', 'provenance', 'subjectField', 'fields', 'label']);
@@ -164,17 +197,13 @@ export function parseSpec(value: unknown): DatasetSpec {
   if (!Array.isArray(spec.fields) || spec.fields.length === 0 || spec.fields.length > LIMITS.fieldsMax) {
     return refuse('spec.fields', `is not a list of 1 to ${LIMITS.fieldsMax} fields`);
   }
-  const label = asObject(spec.label, 'spec.label', ['name', 'classes']);
   const parsed: DatasetSpec = {
     format: 'lethe-dataset-v1',
     name: asName(spec.name, 'spec.name', NAME),
     provenance: asText(spec.provenance, 'spec.provenance'),
     subjectField: asName(spec.subjectField, 'spec.subjectField', FIELD_NAME),
     fields: spec.fields.map((field, i) => asField(field, `spec.fields[${i}]`)),
-    label: {
-      name: asName(label.name, 'spec.label.name', FIELD_NAME),
-      classes: asNames(label.classes, 'spec.label.classes', LIMITS.classesMax),
-    },
+    label: asLabel(spec.label, 'spec.label'),
   };
   const names = [parsed.subjectField, parsed.label.name, ...parsed.fields.map((field) => field.name)];
   if (new Set(names).size !== names.length) refuse('spec', 'uses one column name twice');
@@ -198,15 +227,22 @@ export function fieldWidth(field: FieldSpec): number {
 export const vectorWidth = (spec: DatasetSpec): number =>
   spec.fields.reduce((width, field) => width + fieldWidth(field), 0);
 
-/** Bytes that a field takes in a payload. */
+/** Bytes that the value of a field takes in a payload, without the presence byte of an optional one. */
 export function fieldBytes(field: FieldSpec): number {
   if (field.kind === 'numeric-vector') return vectorSize(field) * (field.element === 'uint8' ? 1 : 4);
   return field.kind === 'numeric' ? 8 : 2;
 }
 
-/** Bytes of every payload of this dataset: one version byte, two label bytes, the fields. */
+/** Bytes of the label in a payload: an index, or a bit for each class where a record may have several. */
+export const labelBytes = ({ multiple, classes }: LabelSpec): number =>
+  multiple ? Math.ceil(classes.length / 8) : 2;
+
+/** Bytes of every payload of this dataset: one version byte, the label, the fields and the presence bytes of optional ones. */
 export const payloadBytes = (spec: DatasetSpec): number =>
-  spec.fields.reduce((bytes, field) => bytes + fieldBytes(field), 3);
+  spec.fields.reduce(
+    (bytes, field) => bytes + fieldBytes(field) + (field.optional ? 1 : 0),
+    1 + labelBytes(spec.label),
+  );
 
 /** The spec as RFC 8785 JSON in UTF-8: the bytes that the vault keeps and hands out. @throws LETHE-2301 */
 export function encodeSpec(spec: DatasetSpec): Uint8Array {

@@ -5,13 +5,57 @@
 import { DATASETS } from './errors.ts';
 import type { Row } from './record.ts';
 import type { DatasetSpec } from './spec.ts';
-import { fieldWidth, vectorWidth } from './spec.ts';
+import { fieldWidth } from './spec.ts';
 
-/** Calls back with every column's value scaled to [0, 1], columns in the order of the spec. */
-function eachColumn(spec: DatasetSpec, row: Row, visit: (column: number, unit: number) => void): void {
+/** Fields that are read together: all of a dataset, or the picture, or the text. */
+export interface FieldGroup {
+  /** Positions in `spec.fields`, ascending. */
+  readonly fields: readonly number[];
+  /** Columns of the group's model input, in the order of the spec. */
+  readonly width: number;
+}
+
+const groupOf = (spec: DatasetSpec, fields: readonly number[]): FieldGroup => ({
+  fields,
+  width: fields.reduce((width, field) => width + fieldWidth(spec.fields[field]!), 0),
+});
+
+/** Every field. */
+export const allFields = (spec: DatasetSpec): FieldGroup => groupOf(spec, [...spec.fields.keys()]);
+
+/** @param names at least one, in any order  @throws LETHE-2315 no field, one that the dataset does not declare, or one named twice */
+export function fieldGroup(spec: DatasetSpec, names: readonly string[]): FieldGroup {
+  const fields = names.map((name) => spec.fields.findIndex((field) => field.name === name));
+  const wrong = fields.findIndex((field, i) => field === -1 || fields.indexOf(field) !== i);
+  if (names.length === 0 || wrong >= 0) {
+    throw DATASETS.FIELDS_UNKNOWN(`${spec.name} has no such group of fields`, {
+      details: { field: names[wrong] ?? '' },
+    });
+  }
+  return groupOf(
+    spec,
+    fields.sort((a, b) => a - b),
+  );
+}
+
+/** True when every field of the group is there. */
+export const hasGroup = (row: Row, { fields }: FieldGroup): boolean =>
+  fields.every((field) => row.values[field] !== undefined);
+
+/** Calls back with every column's value scaled to [0, 1], columns in the order of the spec. @throws LETHE-2316 a field is absent */
+function eachColumn(
+  spec: DatasetSpec,
+  group: FieldGroup,
+  row: Row,
+  visit: (column: number, unit: number) => void,
+): void {
   let at = 0;
-  spec.fields.forEach((field, i) => {
-    const value = row.values[i]!;
+  for (const i of group.fields) {
+    const field = spec.fields[i]!;
+    const value = row.values[i];
+    if (value === undefined) {
+      throw DATASETS.FIELD_ABSENT(`a record has no ${field.name}`, { details: { field: field.name } });
+    }
     if (field.kind === 'categorical') {
       field.categories.forEach((_, category) => {
         visit(at + category, category === value ? 1 : 0);
@@ -22,35 +66,59 @@ function eachColumn(spec: DatasetSpec, row: Row, visit: (column: number, unit: n
       else for (let k = 0; k < value.length; k++) visit(at + k, (value[k]! - field.min) / span);
     }
     at += fieldWidth(field);
-  });
+  }
 }
 
-/** Rows as bytes 0..255, the integer input of the hash function's features. @returns [rows, vectorWidth(spec)], row-major */
-export function byteMatrix(spec: DatasetSpec, rows: readonly Row[]): Uint8Array {
-  const width = vectorWidth(spec);
-  const out = new Uint8Array(rows.length * width);
+/**
+ * Rows as bytes 0..255, the integer input of the hash function's features.
+ * @returns [rows, group.width], row-major  @throws LETHE-2316 a row lacks a field of the group
+ */
+export function byteMatrix(spec: DatasetSpec, rows: readonly Row[], group = allFields(spec)): Uint8Array {
+  const out = new Uint8Array(rows.length * group.width);
   rows.forEach((row, r) => {
-    eachColumn(spec, row, (column, unit) => {
-      out[r * width + column] = Math.round(unit * 255);
+    eachColumn(spec, group, row, (column, unit) => {
+      out[r * group.width + column] = Math.round(unit * 255);
     });
   });
   return out;
 }
 
-/** Rows scaled to [0, 1], the input of trained models. @returns [rows, vectorWidth(spec)], row-major */
+/**
+ * Rows scaled to [0, 1], the input of trained models.
+ * @returns [rows, vectorWidth(spec)], row-major  @throws LETHE-2316 a row lacks a field
+ */
 export function floatMatrix(spec: DatasetSpec, rows: readonly Row[]): Float32Array {
-  const width = vectorWidth(spec);
-  const out = new Float32Array(rows.length * width);
+  const group = allFields(spec);
+  const out = new Float32Array(rows.length * group.width);
   rows.forEach((row, r) => {
-    eachColumn(spec, row, (column, unit) => {
-      out[r * width + column] = unit;
+    eachColumn(spec, group, row, (column, unit) => {
+      out[r * group.width + column] = unit;
     });
   });
   return out;
 }
 
-/** Labels of rows, -1 where a row has none. */
-export const labelsOf = (rows: readonly Row[]): Int32Array => Int32Array.from(rows, (row) => row.label ?? -1);
+/**
+ * Labels of rows with one label each, -1 where a row has none.
+ * @throws LETHE-2317 a row has several: nothing that reads one number a row may take the first for all
+ */
+export const labelsOf = (rows: readonly Row[]): Int32Array =>
+  Int32Array.from(rows, ({ label, labels }) => {
+    if (labels !== undefined) throw DATASETS.SPEC_UNSUPPORTED('a record has a list of labels');
+    return label ?? -1;
+  });
+
+/**
+ * For all that reads one label and every field of a record: training runs, federations, audits of models.
+ * @param what what is refused, to begin the message with  @throws LETHE-2317
+ */
+export function requireWholeRecords(spec: DatasetSpec, what: string): void {
+  const optional = spec.fields.find((field) => field.optional);
+  const reason = spec.label.multiple ? 'several labels per record' : optional && 'fields that may be absent';
+  if (!reason) return;
+  const field = spec.label.multiple ? spec.label.name : optional!.name;
+  throw DATASETS.SPEC_UNSUPPORTED(`${what} cannot read a dataset with ${reason}`, { details: { field } });
+}
 
 /**
  * Columns of the model input that each party of a vertical federation holds. A vector field is cut along its last axis
