@@ -26,6 +26,11 @@ export interface FeatureMap {
   readonly spec: FeatureSpec;
   /** @param inputs bytes [n, inputWidth]  @returns [n, featureDim] in 0..127, row-major  @throws LETHE-3403 */
   apply(inputs: Uint8Array): Uint8Array;
+  /**
+   * Gradient of the map without its rounding, for attacks that search for inputs: 0 where a unit is at rest or full.
+   * @param inputs [n, inputWidth]  @param cotangent [n, featureDim]  @returns [n, inputWidth]  @throws LETHE-3403
+   */
+  vjp(inputs: Uint8Array, cotangent: Float64Array): Float64Array;
 }
 
 export const FEATURE_MAX = 127;
@@ -87,5 +92,31 @@ export function createFeatureMap(spec: FeatureSpec): FeatureMap {
     }
     return features;
   };
-  return { spec, apply };
+  const vjp = (inputs: Uint8Array, cotangent: Float64Array): Float64Array => {
+    const features = apply(inputs);
+    if (cotangent.length !== features.length) {
+      throw HASHING.SHAPE_MISMATCH('the cotangent is not one row of features per input', {
+        details: { featureDim },
+      });
+    }
+    const rows = inputs.length / inputWidth;
+    const gradient = new Float64Array(rows * inputWidth);
+    // The last place takes what belongs to the virtual column, which nobody can change.
+    const x = new Float64Array(inputWidth + 1);
+    for (let row = 0; row < rows; row++) {
+      x.fill(0);
+      for (let unit = 0; unit < units; unit++) {
+        const at = row * featureDim + unit;
+        if (features[at] === 0 || features[at] === FEATURE_MAX) continue;
+        const slope = (cotangent[at]! * SCALE) / 65_536;
+        for (let p = unit * PAIRS; p < (unit + 1) * PAIRS; p++) {
+          x[plus[p]!]! += slope;
+          x[minus[p]!]! -= slope;
+        }
+      }
+      gradient.set(x.subarray(0, inputWidth), row * inputWidth);
+    }
+    return gradient;
+  };
+  return { spec, apply, vjp };
 }
