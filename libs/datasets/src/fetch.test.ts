@@ -60,6 +60,22 @@ test('a data set is verified, unpacked, reduced to what is wanted, and fetched o
   assert.equal(asked, before);
 });
 
+test('a set of several packages is fetched whole, each file under the name it is given', async () => {
+  const root = fresh();
+  const several: PinnedDataset = {
+    ...some,
+    take: [['package/data/a.txt', 'first.txt']],
+    more: [
+      { source: { ...some.source, package: 'other' } as PinnedDataset['source'], take: ['package/data'] },
+    ],
+  };
+  const directory = await fetchDataset(several, root, obtain);
+  assert.deepEqual(readdirSync(directory).sort(), ['data', 'first.txt', 'source.json']);
+  assert.equal(isFetched(several, root), true);
+  const { more: _, ...alone } = several;
+  assert.equal(isFetched(alone, root), false, 'a set of fewer packages is another set');
+});
+
 test('another pin makes the old files stale, and a fetch replaces them', async () => {
   const root = fresh();
   const old = { ...some, source: { ...some.source, version: '0.9.0' } } as PinnedDataset;

