@@ -61,4 +61,35 @@ export const HASHING = defineErrors({
     remedy:
       'The ledger does not follow from the earlier root by the stated changes: treat it as altered and audit it.',
   },
+  LABELS_INVALID: {
+    code: 'LETHE-3450',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Give every item at least one class, each once, and declare classes before their items come.',
+  },
+  METHOD_MISSING: {
+    code: 'LETHE-3451',
+    status: 'UNIMPLEMENTED',
+    remedy:
+      'Choose a method of the table in the README of libs/hashing; what is missing is listed there by name.',
+  },
+  TRAINING_CANCELLED: {
+    code: 'LETHE-3452',
+    status: 'CANCELLED',
+    remedy: 'Nothing was promoted; go on from the last epoch that was reported, or start again.',
+  },
+  INPUTS_INVALID: {
+    code: 'LETHE-3453',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Give one finite row of the declared width for every item that has the modality.',
+  },
+  CHECKPOINT_MISMATCH: {
+    code: 'LETHE-3454',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Resume with the specification, options, data and seed that the checkpoint was written with.',
+  },
+  TRAINING_DIVERGED: {
+    code: 'LETHE-3455',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Lower the learning rate: the loss is no longer finite. Nothing was promoted.',
+  },
 });

@@ -1,4 +1,5 @@
 export * from './codebook.ts';
+export * from './deep/index.ts';
 export * from './errors.ts';
 export * from './features.ts';
 export * from './function.ts';

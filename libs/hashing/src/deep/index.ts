@@ -1,0 +1,4 @@
+export * from './code-sums.ts';
+export * from './discrete.ts';
+export * from './networks.ts';
+export * from './terms.ts';
