@@ -54,4 +54,20 @@ export const HASHING_SERVICE = defineErrors({
     status: 'UNAVAILABLE',
     remedy: 'The service is still reading its events: try again in a moment.',
   },
+  PROOF_UNKNOWN: {
+    code: 'LETHE-4211',
+    status: 'NOT_FOUND',
+    remedy: 'Name the function and an erasure that its claims say took items out of it.',
+  },
+  REPLICA_BEHIND: {
+    code: 'LETHE-4212',
+    status: 'UNAVAILABLE',
+    remedy: 'This replica has not applied the function event that was named: try again, or ask another one.',
+  },
+  EVENTS_UNREACHABLE: {
+    code: 'LETHE-4213',
+    status: 'UNAVAILABLE',
+    remedy:
+      'This replica cannot read the events, so it does not know who is contained, and answers nothing until it can.',
+  },
 });

@@ -31,7 +31,14 @@ export const addressOf = (tenant: string, id: string): Address => ({
 /** What a change of a function's state says about itself in the fact that commits it. */
 export type Promotion = Pick<
   events.HashFunctionPromoted,
-  'erasure' | 'needles' | 'claims' | 'statisticsMs' | 'solveMs' | 'oldCodesRootBefore' | 'oldCodesRootAfter'
+  | 'proof'
+  | 'erasure'
+  | 'needles'
+  | 'claims'
+  | 'statisticsMs'
+  | 'solveMs'
+  | 'oldCodesRootBefore'
+  | 'oldCodesRootAfter'
 >;
 
 export class HashFunctions {

@@ -11,6 +11,7 @@ import { resource } from './resource.ts';
 import { createHashFunction } from './rpc/create-hash-function.ts';
 import { createUpdate } from './rpc/create-update.ts';
 import { encode } from './rpc/encode.ts';
+import { getErasureProof } from './rpc/get-erasure-proof.ts';
 import { listCodes } from './rpc/list-codes.ts';
 import { predict } from './rpc/predict.ts';
 import { search } from './rpc/search.ts';
@@ -41,6 +42,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     search: (request) => search(context, request),
     predict: (request) => predict(context, request),
     listCodes: (request, { signal }) => listCodes(context, request, signal),
+    getErasureProof: (request) => getErasureProof(context, request),
   });
   const onRequested = async ({ aggregate, id }: RecordedEvent): Promise<void> =>
     await onRootRequested(context, addressOf(aggregate.tenant, aggregate.id), id);

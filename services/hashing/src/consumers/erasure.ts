@@ -84,6 +84,7 @@ async function eraseItems(
   const result = await erasePersons(serving.state, batch);
   const promotion = async (next: Learned): Promise<Promotion> => ({
     erasure: started.erasure,
+    proof: undefined,
     needles: await functions.sealed.put(
       tenant,
       needlesKeyId(started),

@@ -90,6 +90,7 @@ async function learn(
     async ({ ledger }): Promise<Promotion> => ({
       erasure: '',
       needles: undefined,
+      proof: undefined,
       claims: [],
       statisticsMs: learned.statisticsMs,
       solveMs: learned.solveMs,

@@ -82,6 +82,8 @@ export interface HashFunctionPromoted {
   /** Of an erasure only, so that a repeated erasure answers with the same: what must not be found on any disk, and the claims. */
   needles: ArtefactRef | undefined;
   claims: ArtefactClaim[];
+  /** Of an erasure that took entries out: canonical JSON that shows which leaves of the code ledger changed, sealed. */
+  proof: ArtefactRef | undefined;
 }
 
 /** hash.function.failed, on hash-function/{function} */
@@ -856,6 +858,7 @@ function createBaseHashFunctionPromoted(): HashFunctionPromoted {
     erasure: "",
     needles: undefined,
     claims: [],
+    proof: undefined,
   };
 }
 
@@ -915,6 +918,9 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
     }
     for (const v of message.claims) {
       ArtefactClaim.encode(v!, writer.uint32(130).fork()).join();
+    }
+    if (message.proof !== undefined) {
+      ArtefactRef.encode(message.proof, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -1070,6 +1076,14 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
             message.claims.push(ArtefactClaim.decode(reader, reader.uint32()));
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.proof = ArtefactRef.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1107,6 +1121,9 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
       ? ArtefactRef.fromPartial(object.needles)
       : undefined;
     message.claims = object.claims?.map((e) => ArtefactClaim.fromPartial(e)) || [];
+    message.proof = (object.proof !== undefined && object.proof !== null)
+      ? ArtefactRef.fromPartial(object.proof)
+      : undefined;
     return message;
   },
 };

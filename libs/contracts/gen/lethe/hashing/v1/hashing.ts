@@ -282,6 +282,23 @@ export interface CodeEntry {
   leafIndex: bigint;
 }
 
+export interface GetErasureProofRequest {
+  /** The function. */
+  name: string;
+  /** tenants/{tenant}/erasureRequests/{erasure} */
+  erasure: string;
+}
+
+export interface ErasureProof {
+  /**
+   * Canonical JSON: size and roots of the tree before and after, the erased leaves with their indices, item ids and hashes before, the
+   * roots of the subtrees in between; bytes in hex. Nothing of it names a person or a code.
+   */
+  proof: Uint8Array;
+  /** SHA-256 of proof, hex: the detail erasureProofDigest of the claim. */
+  digest: string;
+}
+
 function createBaseHashFunction(): HashFunction {
   return {
     name: "",
@@ -2338,6 +2355,140 @@ export const CodeEntry: MessageFns<CodeEntry> = {
   },
 };
 
+function createBaseGetErasureProofRequest(): GetErasureProofRequest {
+  return { name: "", erasure: "" };
+}
+
+export const GetErasureProofRequest: MessageFns<GetErasureProofRequest> = {
+  encode(message: GetErasureProofRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.erasure !== "") {
+      writer.uint32(18).string(message.erasure);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetErasureProofRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetErasureProofRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.erasure = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetErasureProofRequest>): GetErasureProofRequest {
+    return GetErasureProofRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetErasureProofRequest>): GetErasureProofRequest {
+    const message = createBaseGetErasureProofRequest();
+    message.name = object.name ?? "";
+    message.erasure = object.erasure ?? "";
+    return message;
+  },
+};
+
+function createBaseErasureProof(): ErasureProof {
+  return { proof: new Uint8Array(0), digest: "" };
+}
+
+export const ErasureProof: MessageFns<ErasureProof> = {
+  encode(message: ErasureProof, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.proof.length !== 0) {
+      writer.uint32(10).bytes(message.proof);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ErasureProof {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseErasureProof();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.proof = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ErasureProof>): ErasureProof {
+    return ErasureProof.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ErasureProof>): ErasureProof {
+    const message = createBaseErasureProof();
+    message.proof = object.proof ?? new Uint8Array(0);
+    message.digest = object.digest ?? "";
+    return message;
+  },
+};
+
 export type HashingServiceDefinition = typeof HashingServiceDefinition;
 export const HashingServiceDefinition = {
   name: "HashingService",
@@ -2410,6 +2561,15 @@ export const HashingServiceDefinition = {
       requestStream: false,
       responseType: CodeEntry as typeof CodeEntry,
       responseStream: true,
+      options: {},
+    },
+    /** Shows that an erasure changed exactly the erased leaves of the code ledger. Platform and auditor only. */
+    getErasureProof: {
+      name: "GetErasureProof",
+      requestType: GetErasureProofRequest as typeof GetErasureProofRequest,
+      requestStream: false,
+      responseType: ErasureProof as typeof ErasureProof,
+      responseStream: false,
       options: {},
     },
   },
