@@ -12,7 +12,15 @@
  * proof), and an erasure turned exactly the named leaves into erased ones (`erase` returns the proof).
  */
 
-import { leafHash, MerkleLog, nodeHash, verifyConsistency } from '@lethe/merkle';
+import {
+  leafHash,
+  MerkleLog,
+  PrunedTree,
+  untouchedRoots,
+  verifyConsistency,
+  verifyInclusion,
+  verifyLeafChanges,
+} from '@lethe/merkle';
 import { assert, concatBytes, equalBytes, hex } from '@lethe/std';
 import { HASHING } from './errors.ts';
 import { ITEM_ID_BYTES } from './hamming.ts';
@@ -67,6 +75,32 @@ export interface ErasureProof {
   readonly untouched: readonly Uint8Array[];
 }
 
+/** A leaf in the ledger's tree. */
+export interface InclusionProof {
+  readonly index: number;
+  readonly size: number;
+  /** 32 bytes: `ledgerLeaf` of the entry. */
+  readonly leaf: Uint8Array;
+  /** Siblings from the leaf upwards. */
+  readonly path: readonly Uint8Array[];
+  readonly root: Uint8Array;
+}
+
+/** Exactly the leaves in `changed` differ between two trees of one size: their entries got other codes. */
+export interface ReencodeProof {
+  readonly size: number;
+  readonly rootBefore: Uint8Array;
+  readonly rootAfter: Uint8Array;
+  /** By ascending index; the entry after has a fresh salt. */
+  readonly changed: readonly {
+    readonly index: number;
+    readonly leafBefore: Uint8Array;
+    readonly leafAfter: Uint8Array;
+  }[];
+  /** As in an erasure's proof. */
+  readonly untouched: readonly Uint8Array[];
+}
+
 /** The bytes that a leaf commits to; also the entry's form at rest. */
 export function encodeLedgerEntry(entry: LedgerEntry): Uint8Array {
   const number = new DataView(new ArrayBuffer(8));
@@ -102,10 +136,8 @@ export function decodeLedgerEntry(bytes: Uint8Array, codeBits: number): LedgerEn
   throw HASHING.BYTES_MALFORMED('these bytes are no ledger entry', { details: { bytes: bytes.length } });
 }
 
-const entryHash = (entry: LedgerEntry): Uint8Array => leafHash(encodeLedgerEntry(entry));
-
-/** RFC 6962: the left part is the largest power of two below `count`. */
-const leftPart = (count: number): number => 2 ** (Math.ceil(Math.log2(count)) - 1);
+/** RFC 6962 leaf hash of an entry, 32 bytes. */
+export const ledgerLeaf = (entry: LedgerEntry): Uint8Array => leafHash(encodeLedgerEntry(entry));
 
 export class CodeLedger {
   readonly codeBits: number;
@@ -179,51 +211,25 @@ export class CodeLedger {
     if (indices.some((index) => this.#entries[index]!.kind === 'erased')) {
       throw HASHING.ITEM_NOT_FOUND('the item has been erased already');
     }
-    const hashes = this.#entries.map(entryHash);
+    const hashes = this.#entries.map(ledgerLeaf);
     const rootBefore = this.root();
     const erased = indices.map((index) => {
       const { itemId } = this.#entries[index]!;
       return { index, itemId, leafBefore: hashes[index]! };
     });
-    const untouched = untouchedRoots(hashes, indices);
+    const before = PrunedTree.of(hashes.length, (index) => hashes[index]!);
+    const untouched = untouchedRoots(before.rangeRoot, hashes.length, indices);
     for (const index of indices) {
       const entry = this.#entries[index]!;
       assert(entry.kind === 'live', 'checked above');
       this.#entries[index] = { kind: 'erased', itemId: entry.itemId, seq };
-      hashes[index] = entryHash(this.#entries[index]!);
+      hashes[index] = ledgerLeaf(this.#entries[index]!);
       entry.code.fill(0);
       entry.salt.fill(0);
     }
     this.#tree = MerkleLog.fromLeafHashes(hashes);
     return { size: this.size, rootBefore, rootAfter: this.root(), seq, erased, untouched };
   }
-}
-
-/** Left-to-right roots of the maximal subtrees of RFC 6962's tree that hold none of the (ascending) indices. */
-function untouchedRoots(hashes: readonly Uint8Array[], indices: readonly number[]): Uint8Array[] {
-  const rootOf = (start: number, end: number): Uint8Array => {
-    if (end - start === 1) return hashes[start]!;
-    const middle = start + leftPart(end - start);
-    return nodeHash(rootOf(start, middle), rootOf(middle, end));
-  };
-  const walk = (start: number, end: number, inside: readonly number[]): Uint8Array[] => {
-    if (inside.length === 0) return [rootOf(start, end)];
-    if (end - start === 1) return [];
-    const middle = start + leftPart(end - start);
-    return [
-      ...walk(
-        start,
-        middle,
-        inside.filter((index) => index < middle),
-      ),
-      ...walk(
-        middle,
-        end,
-        inside.filter((index) => index >= middle),
-      ),
-    ];
-  };
-  return hashes.length === 0 ? [] : walk(0, hashes.length, indices);
 }
 
 /** True when the later tree begins with the earlier one: no old code changed. */
@@ -234,38 +240,31 @@ export function verifyUpdateProof(proof: UpdateProof): boolean {
 
 /** True when both roots follow from the same untouched subtrees and the named leaves, live before and erased after. */
 export function verifyErasureProof(proof: ErasureProof): boolean {
-  const { size, erased, untouched, seq } = proof;
-  const wellFormed = erased.every(({ index, itemId, leafBefore }, i) => {
-    const after = i === 0 ? -1 : erased[i - 1]!.index;
-    const fits = Number.isInteger(index) && index > after && index < size;
-    return fits && itemId.length === ITEM_ID_BYTES && leafBefore.length === 32;
+  const { erased, seq, ...trees } = proof;
+  if (seq < 0n || seq >= 2n ** 64n) return false;
+  if (erased.some(({ itemId }) => itemId.length !== ITEM_ID_BYTES)) return false;
+  const changed = erased.map(({ index, itemId, leafBefore }) => ({
+    index,
+    before: leafBefore,
+    after: ledgerLeaf({ kind: 'erased', itemId, seq }),
+  }));
+  return verifyLeafChanges({ ...trees, changed });
+}
+
+/** True when exactly the named leaves differ between the two trees. What stands in them is hidden by their salts. */
+export function verifyReencodeProof(proof: ReencodeProof): boolean {
+  const { changed, ...trees } = proof;
+  return verifyLeafChanges({
+    ...trees,
+    changed: changed.map(({ index, leafBefore, leafAfter }) => ({
+      index,
+      before: leafBefore,
+      after: leafAfter,
+    })),
   });
-  if (!Number.isSafeInteger(size) || size < 1 || seq < 0n || seq >= 2n ** 64n || !wellFormed) return false;
-  if (untouched.some((hash) => hash.length !== 32)) return false;
-  let next = 0;
-  /** Roots of leaves [start, end) before and after; the erased ones among them are erased[from, to). */
-  const fold = (
-    start: number,
-    end: number,
-    from: number,
-    to: number,
-  ): [Uint8Array, Uint8Array] | undefined => {
-    if (from === to) {
-      const root = untouched[next++];
-      return root === undefined ? undefined : [root, root];
-    }
-    if (end - start === 1) {
-      const { itemId, leafBefore } = erased[from]!;
-      return [leafBefore, entryHash({ kind: 'erased', itemId, seq })];
-    }
-    const middle = start + leftPart(end - start);
-    let cut = from;
-    while (cut < to && erased[cut]!.index < middle) cut++;
-    const left = fold(start, middle, from, cut);
-    const right = left && fold(middle, end, cut, to);
-    return right && [nodeHash(left[0], right[0]), nodeHash(left[1], right[1])];
-  };
-  const roots = fold(0, size, 0, erased.length);
-  if (roots === undefined || next !== untouched.length) return false;
-  return equalBytes(roots[0], proof.rootBefore) && equalBytes(roots[1], proof.rootAfter);
+}
+
+/** True when the leaf stands at its index in the tree under the root. */
+export function verifyInclusionProof({ leaf, index, size, path, root }: InclusionProof): boolean {
+  return verifyInclusion(leaf, index, size, path, root);
 }

@@ -1,13 +1,7 @@
 import { assert } from '@lethe/std';
 import { MERKLE } from './errors.ts';
 import { emptyRoot, leafHash, nodeHash } from './hash.ts';
-
-/** Largest power of two below `count`. @param count at least 2 */
-function splitPoint(count: number): number {
-  let split = 1;
-  while (split * 2 < count) split *= 2;
-  return split;
-}
+import { consistencyPath, inclusionPath, type RangeRoot, splitPoint } from './paths.ts';
 
 /**
  * The append-only tree of RFC 6962. It keeps every hash of every complete subtree (2n hashes), so an append costs O(1)
@@ -59,20 +53,7 @@ export class MerkleLog {
     if (!Number.isInteger(index) || index < 0 || index >= size) {
       throw MERKLE.OUT_OF_TREE(`leaf ${index} is not in a tree of ${size}`, { details: { index, size } });
     }
-    const proof: Uint8Array[] = [];
-    let start = 0;
-    let end = size;
-    while (end - start > 1) {
-      const middle = start + splitPoint(end - start);
-      if (index < middle) {
-        proof.push(this.#range(middle, end));
-        end = middle;
-      } else {
-        proof.push(this.#range(start, middle));
-        start = middle;
-      }
-    }
-    return proof.reverse();
+    return inclusionPath(this.#range, index, size);
   }
 
   /** Proof that the tree of `size` extends the tree of `oldSize` (RFC 6962 section 2.1.2). @throws LETHE-1201 */
@@ -83,22 +64,7 @@ export class MerkleLog {
         details: { oldSize, size },
       });
     }
-    const proof: Uint8Array[] = [];
-    let start = 0;
-    let end = size;
-    if (oldSize === 0) return proof;
-    while (end !== oldSize) {
-      const middle = start + splitPoint(end - start);
-      if (oldSize <= middle) {
-        proof.push(this.#range(middle, end));
-        end = middle;
-      } else {
-        proof.push(this.#range(start, middle));
-        start = middle;
-      }
-    }
-    if (start > 0) proof.push(this.#range(start, end));
-    return proof.reverse();
+    return consistencyPath(this.#range, oldSize, size);
   }
 
   #checkSize(size: number): void {
@@ -110,11 +76,11 @@ export class MerkleLog {
   }
 
   /** Root over leaves [start, end). RFC 6962 splits leave `start` aligned to the range's largest complete subtree. */
-  #range(start: number, end: number): Uint8Array {
+  readonly #range: RangeRoot = (start, end) => {
     const count = end - start;
     const level = Math.log2(count);
     if (Number.isInteger(level)) return this.#levels[level]![start / count]!;
     const middle = start + splitPoint(count);
     return nodeHash(this.#range(start, middle), this.#range(middle, end));
-  }
+  };
 }
