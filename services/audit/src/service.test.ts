@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { checkCoins, coinKeyHash } from '@lethe/auditing';
 import type { Lethe } from '@lethe/client';
 import { type audit, EVENT, type events, SAGA_EVENTS } from '@lethe/contracts';
-import { encodeSpec } from '@lethe/datasets';
+import { type DatasetSpec, encodeSpec } from '@lethe/datasets';
 import { AggregateStore, defineAggregate, ensurePlatformStreams, MemoryBus, newEvent } from '@lethe/events';
 import type { CallContext } from '@lethe/rpc';
 import type { Service, ServiceDeps } from '@lethe/service';
@@ -42,6 +42,14 @@ class FakeVault {
   breakDestroying = 0;
   ingestCalls = 0;
   readonly forgotten = new Set<string>();
+  spec: DatasetSpec = {
+    format: 'lethe-dataset-v1',
+    name: 'visits',
+    provenance: 'invented for this test',
+    subjectField: 'patient',
+    fields: [{ kind: 'numeric', name: 'age', min: 0, max: 1 }],
+    label: { name: 'outcome', classes: ['home', 'ward'] },
+  };
 
   readonly aliasOf = (subjectId: string): string => hex(sha256(`alias ${subjectId}`)).slice(0, 26);
 
@@ -64,14 +72,7 @@ class FakeVault {
     },
     getDataset: async ({ name = '' }) => {
       if (name !== DATASET) throw coded('NOT_FOUND', 'no such dataset');
-      const spec = encodeSpec({
-        format: 'lethe-dataset-v1',
-        name: 'visits',
-        provenance: 'invented for this test',
-        subjectField: 'patient',
-        fields: [{ kind: 'numeric', name: 'age', min: 0, max: 1 }],
-        label: { name: 'outcome', classes: ['home', 'ward'] },
-      });
+      const spec = encodeSpec(this.spec);
       return {
         name,
         spec,
@@ -360,6 +361,10 @@ test('what a request gets: unknown, malformed, repeated, taken', async (t) => {
   await assert.rejects(attempt({ ...SPEC, dataset: 'tenants/other/datasets/visits' }), /LETHE-4403/);
   await assert.rejects(attempt({ ...SPEC, canaryCount: 5 }), /LETHE-4403.*canary_count/);
   await assert.rejects(attempt(SPEC, 'Not an id'), /LETHE-1101/);
+  const { spec } = world.vault;
+  world.vault.spec = { ...spec, label: { ...spec.label, multiple: true } };
+  await assert.rejects(attempt(SPEC), /LETHE-2317/);
+  world.vault.spec = spec;
   await assert.rejects(world.call('getAudit', { name: AUDIT }), /LETHE-4401/);
   await assert.rejects(exclusions(world, AUDIT), /LETHE-4401/);
   await attempt(SPEC);

@@ -87,6 +87,16 @@ test('two parties and the label holder train what the library trains, and answer
   assert.equal((await made.create()).version, 1);
 });
 
+test('a dataset of several labels, or with fields that may be absent, is refused before parties are asked', async (t) => {
+  const made = await world(t);
+  const { data } = made;
+  made.data = { ...data, label: { ...data.label, multiple: true } };
+  await assert.rejects(made.create(), coded('LETHE-2317'));
+  made.data = { ...data, fields: data.fields.map((field) => ({ ...field, optional: true })) };
+  await assert.rejects(made.create(), coded('LETHE-2317'));
+  await assert.rejects(made.get(), coded('LETHE-4101'));
+});
+
 test('a wrong party, a second process of a party and another key are refused', async (t) => {
   const made = await world(t);
   await made.create();

@@ -115,7 +115,8 @@ export class World {
   readonly deps: ServiceDeps;
   client!: Lethe;
   partyClient!: Lethe;
-  readonly #data: DatasetSpec;
+  /** The dataset's specification. */
+  data: DatasetSpec;
   readonly #parties: TestParty[] = [];
   readonly #sagas;
   readonly #parts;
@@ -126,7 +127,7 @@ export class World {
 
   constructor(rows: TestRow[], classes: number) {
     this.rows = rows;
-    this.#data = dataSpec(classes);
+    this.data = dataSpec(classes);
     this.deps = {
       bus: this.bus,
       peers: this.#peers(),
@@ -310,7 +311,7 @@ export class World {
     const rows = root === SPEC.root ? this.rows : [...this.rows, ...this.laterRows];
     for (const [i, { alias, recordId, label }] of rows.entries()) {
       if (i < Number(afterPosition) || this.suppressed.has(alias)) continue;
-      const payload = encodePayload(this.#data, { values: [0.5], label });
+      const payload = encodePayload(this.data, { values: [0.5], label });
       yield { position: BigInt(i + 1), subjectAlias: alias, recordId, payload };
     }
   }
@@ -318,7 +319,7 @@ export class World {
   #peers(): Lethe {
     const fake = {
       vault: {
-        getDataset: async () => ({ spec: encodeSpec(this.#data), latestRoot: this.#newestRoot }),
+        getDataset: async () => ({ spec: encodeSpec(this.data), latestRoot: this.#newestRoot }),
         getDatasetRoot: async ({ name }: { name: string }) => ({
           name,
           root: sha256('root'),

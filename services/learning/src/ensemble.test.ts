@@ -12,12 +12,15 @@ import { LearningContext } from './context.ts';
 import {
   AUDIT,
   call,
+  clusters,
+  dpSpec,
   ended,
   ensembleSpec,
   makeWorld,
   modelNamed,
   runEvents,
   sagaSays,
+  someRecords,
   startedEvent,
   startService,
   stopServices,
@@ -273,6 +276,23 @@ test('a new instance on the same bus gives the same predictions, and shards answ
   await assert.rejects(ask(second, { payloads: [new Uint8Array(5)] }), { code: 'LETHE-2302' });
   await assert.rejects(ask(second, { payloads: [] }), { code: 'LETHE-4310' });
   await assert.rejects(ask(second, { name: `tenants/${TENANT}/models/none` }), { code: 'LETHE-4304' });
+});
+
+test('a dataset of several labels, or with fields that may be absent, is refused before a run is there', async () => {
+  const [x] = clusters.fields;
+  const unfit = [
+    { ...clusters, label: { ...clusters.label, multiple: true as const } },
+    { ...clusters, fields: [{ ...x!, optional: true as const }] },
+  ];
+  for (const dataset of unfit) {
+    const world = await makeWorld(someRecords(), dataset);
+    const service = await startService(world);
+    for (const spec of [ensembleSpec(), dpSpec()]) {
+      const made = call(service, 'createTrainingRun', { parent: `tenants/${TENANT}`, runId: 'r', spec });
+      await assert.rejects(made, { code: 'LETHE-2317' });
+    }
+    assert.deepEqual(await runEvents(world, EVENT.trainingRequested), []);
+  }
 });
 
 test('runs are created once per specification, and refused before any work where they cannot be run', async () => {

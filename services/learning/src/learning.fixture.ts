@@ -34,7 +34,7 @@ export const AUDIT = `tenants/${TENANT}/audits/first`;
 const FEATURES = 8;
 const CLASSES = 3;
 
-const clusters: DatasetSpec = {
+export const clusters: DatasetSpec = {
   format: 'lethe-dataset-v1',
   name: 'clusters',
   provenance: 'synthetic clusters, made for tests',

@@ -1,5 +1,5 @@
 import { audit, EVENT, parseName, resourceName } from '@lethe/contracts';
-import { decodeSpec } from '@lethe/datasets';
+import { decodeSpec, requireWholeRecords } from '@lethe/datasets';
 import { newEvent } from '@lethe/events';
 import type { ServiceDeps } from '@lethe/service';
 import { equalBytes, LetheError } from '@lethe/std';
@@ -43,7 +43,10 @@ function checkSpec(tenant: string, spec: audit.AuditSpec | undefined): audit.Aud
 /** Everything that would stop the registration for good is found before it starts. */
 async function checkDataset(peers: ServiceDeps['peers'], name: string): Promise<void> {
   try {
-    const { label } = decodeSpec((await peers.vault.getDataset({ name })).spec);
+    const declared = decodeSpec((await peers.vault.getDataset({ name })).spec);
+    // A canary is a record with one label for a model that reads whole records.
+    requireWholeRecords(declared, 'an audit');
+    const { label } = declared;
     if (label.classes.length < 2) {
       throw AUDIT.SPEC_INVALID('spec.dataset declares fewer than two classes: no label could be random', {
         details: { field: 'spec.dataset' },

@@ -1,5 +1,5 @@
 import { checkId, parseName, tenantOf, type federation as wire } from '@lethe/contracts';
-import { decodeSpec } from '@lethe/datasets';
+import { decodeSpec, requireWholeRecords } from '@lethe/datasets';
 import type { Partially } from '@lethe/rpc';
 import { datasetOfRoot } from '@lethe/service';
 import { seededRandom } from '@lethe/std';
@@ -45,7 +45,9 @@ async function checkedSpec(
   if (spec.seed === '') throw invalid('a seed is missing', 'spec.seed');
   const root = await deps.peers.vault.getDatasetRoot({ name: spec.root });
   const dataset = await deps.peers.vault.getDataset({ name: datasetOfRoot(spec.root) });
-  const classes = decodeSpec(dataset.spec).label.classes.length;
+  const declared = decodeSpec(dataset.spec);
+  requireWholeRecords(declared, 'a federation');
+  const classes = declared.label.classes.length;
   const plan = verticalPlan({ classes, parties: parties.length, rows: Number(root.recordCount) });
   const full: wire.FederationSpec = {
     root: spec.root,

@@ -1,5 +1,5 @@
 import { audit, checkId, EVENT, learning, parseName } from '@lethe/contracts';
-import { vectorWidth } from '@lethe/datasets';
+import { requireWholeRecords, vectorWidth } from '@lethe/datasets';
 import { effectId, newEvent } from '@lethe/events';
 import type { Partially } from '@lethe/rpc';
 import { datasetOfRoot } from '@lethe/service';
@@ -49,7 +49,7 @@ export async function createTrainingRun(
   return runResource(context, await context.loadRun(name));
 }
 
-/** What only others know: that root, dataset and audit exist and fit together. @returns with defaults in place @throws LETHE-4301 and theirs */
+/** What only others know: that root, dataset and audit exist and fit together. @returns with defaults in place @throws LETHE-4301, LETHE-2317 and theirs */
 async function checkAgainstPeers(
   { deps: { peers } }: LearningContext,
   spec: CheckedSpec,
@@ -57,6 +57,7 @@ async function checkAgainstPeers(
   const { root, method } = spec;
   const { recordCount } = await peers.vault.getDatasetRoot({ name: root });
   const dataset = await datasetSpec(peers, root);
+  requireWholeRecords(dataset, 'a training run');
   if (method.$case === 'dpSgd') {
     return { root, method: { $case: 'dpSgd', value: filledDpSgdSpec(method.value, Number(recordCount)) } };
   }
