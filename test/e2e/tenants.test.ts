@@ -110,6 +110,8 @@ const CALLS: Readonly<Record<string, Call>> = {
   '/lethe.hashing.v1.HashingService/Predict': (to, n) =>
     to.hashing.predict({ ...functionOf(n), payloads: [question] }),
   '/lethe.hashing.v1.HashingService/ListCodes': (to, n) => to.hashing.listCodes(functionOf(n)),
+  '/lethe.hashing.v1.HashingService/ListHashFunctions': (to, n) =>
+    to.hashing.listHashFunctions({ parent: parentOf(n) }),
   '/lethe.hashing.v1.HashingService/GetErasureProof': (to, n) =>
     to.hashing.getErasureProof({ ...functionOf(n), erasure: `${parentOf(n)}/erasureRequests/none` }),
   '/lethe.learning.v1.LearningService/CreateTrainingRun': (to, n) =>

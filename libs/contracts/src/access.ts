@@ -24,6 +24,7 @@ export const ACCESS: Readonly<Record<string, readonly Role[]>> = {
   '/lethe.vault.v1.VaultService/DestroyArtefactKeys': ['platform'],
   '/lethe.hashing.v1.HashingService/CreateHashFunction': ['platform', 'client'],
   '/lethe.hashing.v1.HashingService/GetHashFunction': ['platform', 'client', 'auditor'],
+  '/lethe.hashing.v1.HashingService/ListHashFunctions': ['platform', 'client', 'auditor'],
   '/lethe.hashing.v1.HashingService/WatchHashFunction': ['platform', 'client', 'auditor'],
   '/lethe.hashing.v1.HashingService/CreateUpdate': ['platform', 'client'],
   '/lethe.hashing.v1.HashingService/Encode': ['platform', 'client'],

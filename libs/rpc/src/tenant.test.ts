@@ -27,6 +27,7 @@ const OTHER_TEXTS = [
   ...['code', 'featureSeed', 'message', 'modelDigest', 'pageToken', 'parties', 'party', 'policy', 'seed'],
   ...['statementDigest', 'subjectAliases'],
   ...['architecture', 'clipping', 'features', 'noiseMode', 'relation', 'unit'],
+  ...['fields', 'modalities', 'modality'],
 ];
 
 /** Every text field that a request can carry, at any depth, of every method that is checked: JSON name → messages. */

@@ -5,6 +5,7 @@ import {
   type Directory,
   datasetOfRoot,
   directoryOf,
+  type Listed,
   SealedArtefacts,
   type ServiceDeps,
 } from '@lethe/service';
@@ -68,9 +69,9 @@ export class HashFunctions {
   }
 
   /** Every function, or those of one tenant, oldest first. */
-  async list(tenant?: string): Promise<Address[]> {
+  async list(tenant?: string): Promise<(Address & Pick<Listed, 'sequence'>)[]> {
     const listed = await (tenant === undefined ? this.#directory.all() : this.#directory.ofTenant(tenant));
-    return listed.map((function_) => addressOf(function_.tenant, function_.id));
+    return listed.map(({ tenant: owner, id, sequence }) => ({ ...addressOf(owner, id), sequence }));
   }
 
   /** Functions of a tenant that learn from one of these datasets. */

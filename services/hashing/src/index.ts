@@ -13,6 +13,7 @@ import { createUpdate } from './rpc/create-update.ts';
 import { encode } from './rpc/encode.ts';
 import { getErasureProof } from './rpc/get-erasure-proof.ts';
 import { listCodes } from './rpc/list-codes.ts';
+import { listHashFunctions } from './rpc/list-hash-functions.ts';
 import { predict } from './rpc/predict.ts';
 import { search } from './rpc/search.ts';
 
@@ -36,6 +37,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
   const binding = bind(hashing.HashingServiceDefinition, {
     createHashFunction: (request) => createHashFunction(context, request),
     getHashFunction: async ({ name }) => await resource(context, functionAddress(name)),
+    listHashFunctions: (request) => listHashFunctions(context, request),
     watchHashFunction: ({ name }, { signal }) => watchHashFunction(context, name, signal),
     createUpdate: (request) => createUpdate(context, request),
     encode: (request) => encode(context, request),

@@ -171,6 +171,18 @@ export interface GetHashFunctionRequest {
   name: string;
 }
 
+export interface ListHashFunctionsRequest {
+  parent: string;
+  /** 1 to 100; 0 means 50. */
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListHashFunctionsResponse {
+  hashFunctions: HashFunction[];
+  nextPageToken: string;
+}
+
 export interface CreateUpdateRequest {
   name: string;
   /** A later root of the same dataset. */
@@ -1171,6 +1183,152 @@ export const GetHashFunctionRequest: MessageFns<GetHashFunctionRequest> = {
   fromPartial(object: DeepPartial<GetHashFunctionRequest>): GetHashFunctionRequest {
     const message = createBaseGetHashFunctionRequest();
     message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseListHashFunctionsRequest(): ListHashFunctionsRequest {
+  return { parent: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListHashFunctionsRequest: MessageFns<ListHashFunctionsRequest> = {
+  encode(message: ListHashFunctionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parent !== "") {
+      writer.uint32(10).string(message.parent);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListHashFunctionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListHashFunctionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListHashFunctionsRequest>): ListHashFunctionsRequest {
+    return ListHashFunctionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListHashFunctionsRequest>): ListHashFunctionsRequest {
+    const message = createBaseListHashFunctionsRequest();
+    message.parent = object.parent ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListHashFunctionsResponse(): ListHashFunctionsResponse {
+  return { hashFunctions: [], nextPageToken: "" };
+}
+
+export const ListHashFunctionsResponse: MessageFns<ListHashFunctionsResponse> = {
+  encode(message: ListHashFunctionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.hashFunctions) {
+      HashFunction.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListHashFunctionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListHashFunctionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hashFunctions.push(HashFunction.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListHashFunctionsResponse>): ListHashFunctionsResponse {
+    return ListHashFunctionsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListHashFunctionsResponse>): ListHashFunctionsResponse {
+    const message = createBaseListHashFunctionsResponse();
+    message.hashFunctions = object.hashFunctions?.map((e) => HashFunction.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
@@ -2508,6 +2666,15 @@ export const HashingServiceDefinition = {
       requestType: GetHashFunctionRequest as typeof GetHashFunctionRequest,
       requestStream: false,
       responseType: HashFunction as typeof HashFunction,
+      responseStream: false,
+      options: {},
+    },
+    /** Functions of a tenant, oldest first. */
+    listHashFunctions: {
+      name: "ListHashFunctions",
+      requestType: ListHashFunctionsRequest as typeof ListHashFunctionsRequest,
+      requestStream: false,
+      responseType: ListHashFunctionsResponse as typeof ListHashFunctionsResponse,
       responseStream: false,
       options: {},
     },
