@@ -92,4 +92,25 @@ export const HASHING = defineErrors({
     status: 'FAILED_PRECONDITION',
     remedy: 'Lower the learning rate: the loss is no longer finite. Nothing was promoted.',
   },
+  FEATURE_OUT_OF_RANGE: {
+    code: 'LETHE-3430',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Use features as the feature map of this function gives them: bytes of 0 to 127.',
+  },
+  ENCODER_OUTPUT_INVALID: {
+    code: 'LETHE-3431',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Encode the record again: an embedding has finite entries and is not all zero.',
+  },
+  MODALITY_UNKNOWN: {
+    code: 'LETHE-3432',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Name a modality that the hash function was created with.',
+  },
+  SEGMENT_MALFORMED: {
+    code: 'LETHE-3420',
+    status: 'DATA_LOSS',
+    remedy:
+      'The named segment was cut short or altered: take another copy of it, it is never repaired by guessing.',
+  },
 });

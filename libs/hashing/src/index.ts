@@ -1,3 +1,4 @@
+export * from './attacks/index.ts';
 export * from './codebook.ts';
 export * from './deep/index.ts';
 export * from './errors.ts';
@@ -7,5 +8,6 @@ export * from './hamming.ts';
 export * from './ledger.ts';
 export * from './metrics.ts';
 export * from './predict.ts';
+export * from './segment.ts';
 export * from './solve.ts';
 export * from './statistics.ts';
