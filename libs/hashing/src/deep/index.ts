@@ -2,3 +2,4 @@ export * from './code-sums.ts';
 export * from './discrete.ts';
 export * from './networks.ts';
 export * from './terms.ts';
+export * from './trainer.ts';
