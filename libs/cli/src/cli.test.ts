@@ -177,7 +177,18 @@ test('the defaults of private training are shown with their reasons, without a p
 test('every command has help with status 0; wrong usage is 2 and says what is wrong', async () => {
   const commands = [
     ...['up', 'status', 'ingest', 'erase', 'dataset create', 'dataset commit', 'hash create', 'hash update'],
-    ...['hash search', 'hash get', 'train dp', 'train ensemble', 'train get', 'erasure get', 'erasure list'],
+    ...[
+      'hash search',
+      'hash get',
+      'hash show',
+      'hash list',
+      'hash versions',
+      'train dp',
+      'train ensemble',
+      'train get',
+      'erasure get',
+      'erasure list',
+    ],
     ...['erasure watch', 'certificate get', 'certificate verify', 'events tail', 'events replay'],
     ...['data list', 'data fetch', 'model show'],
     ...['train list', 'train cancel', 'train resume', 'train models', 'train promote', 'train defaults'],

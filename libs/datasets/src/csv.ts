@@ -73,13 +73,18 @@ function columnNames(field: FieldSpec): string[] {
 /**
  * Reads a table into records. The header must name exactly the spec's columns (subject, fields, label) in any order; the
  * elements of a vector field `v` are the columns `v_0`, `v_1`, …; an empty label cell means no label, and where a record may have
- * several its classes stand in one cell with `|` between them; an optional field whose cells are all empty is absent.
+ * several its classes stand in one cell with `|` between them. An optional field is absent where its cells are all empty, and in every
+ * row if the header has none of its columns.
  * @throws LETHE-2305 not CSV, or another header  @throws LETHE-2306 a cell does not fit its field
  */
 export function csvRecords(spec: DatasetSpec, text: string): DataRecord[] {
   const [header, ...rows] = parseCsv(text);
-  const expected = [spec.subjectField, ...spec.fields.flatMap(columnNames), spec.label.name];
   const columnOf = new Map(header!.map((name, column) => [name, column]));
+  const isLeftOut = (field: FieldSpec): boolean =>
+    field.optional === true && columnNames(field).every((name) => !columnOf.has(name));
+  const leftOut = new Set(spec.fields.filter(isLeftOut));
+  const told = spec.fields.filter((field) => !leftOut.has(field));
+  const expected = [spec.subjectField, ...told.flatMap(columnNames), spec.label.name];
   const missing = expected.find((name) => !columnOf.has(name));
   if (missing !== undefined) {
     throw DATASETS.CSV_MALFORMED(`row 1: the header has no column ${missing}`, { details: { row: 1 } });
@@ -124,6 +129,7 @@ export function csvRecords(spec: DatasetSpec, text: string): DataRecord[] {
       return { labels };
     };
     const values = spec.fields.map((field): FieldValue | undefined => {
+      if (leftOut.has(field)) return undefined;
       if (field.optional && columnNames(field).every((name) => cellOf(name) === '')) return undefined;
       if (field.kind === 'categorical') return indexOf(field.name, field.categories);
       if (field.kind === 'numeric') return numberOf(field.name, field.min, field.max);

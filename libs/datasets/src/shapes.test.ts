@@ -250,4 +250,11 @@ test('a table says several labels in one cell and absent fields with empty ones'
     assert.throws(() => csvRecords(pairs, `${header}${bad}\n`), kind(DATASETS.CSV_VALUE_INVALID), bad);
   }
   assert.throws(() => csvRecords(pairs, `${header}p,,,,,,t1\n`), kind(DATASETS.PAYLOAD_MALFORMED));
+  assert.deepEqual(csvRecords(pairs, 'person,text_0,text_1,topics\nq,-1,0.5,\n'), [
+    { subjectId: 'q', values: [undefined, text, undefined] },
+  ]);
+  assert.throws(
+    () => csvRecords(pairs, 'person,text_0,topics\nq,-1,\n'),
+    (error) => isError(error, DATASETS.CSV_MALFORMED) && /text_1/.test(error.message),
+  );
 });

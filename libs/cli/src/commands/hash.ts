@@ -1,31 +1,50 @@
 import { randomUUID } from 'node:crypto';
 import type { Lethe } from '@lethe/client';
 import type { hashing } from '@lethe/contracts';
-import { fromHex } from '@lethe/std';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { integer, positive } from '../arguments.ts';
 import { CLI } from '../errors.ts';
-import { readText } from '../files.ts';
 import { follow } from '../follow.ts';
 import { type Plain, Progress, plain, print } from '../output.ts';
-import type { Platform } from '../platform.ts';
 import type { Cli } from '../program.ts';
+import { addHashSearch } from './hash-search.ts';
 import { fullName, parentName } from './names.ts';
 import { addRootOptions, type RootOptions, rootOf } from './root.ts';
+
+/** Words of `--survivors`, and the policy that each stands for. */
+const SURVIVORS = {
+  keep: 'SURVIVOR_CODES_KEEP',
+  'reencode-changed': 'SURVIVOR_CODES_REENCODE_CHANGED',
+  retire: 'SURVIVOR_CODES_RETIRE',
+} as const;
 
 interface CreateOptions extends RootOptions {
   readonly codeBits?: number;
   readonly featureDim?: number;
   readonly lambda?: number;
   readonly featureSeed?: string;
+  readonly modality: hashing.Modality[];
+  readonly survivors?: keyof typeof SURVIVORS;
   readonly wait: boolean;
 }
 
-interface SearchOptions {
-  readonly code?: string;
-  readonly rows?: string;
-  readonly k: number;
+/** `text=embedding,language` → a modality; commander calls this once for each time the option stands there. */
+function modality(text: string, before: hashing.Modality[]): hashing.Modality[] {
+  const [, name, list] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || list === undefined)
+    throw new InvalidArgumentError('It must be NAME=FIELD[,FIELD…].');
+  return [...before, { name, fields: list.split(',') }];
 }
+
+const CREATE_HELP = `
+A function of several modalities gives one item for each that a record has (all its fields present), all on one codebook: a text
+finds pictures. --survivors says what an erasure does with stored codes of others that the changed function would compute otherwise:
+keep them (and count them in the certificate), reencode-changed, or retire every code of an earlier version.
+
+Examples:
+  $ lethe hash create sensors --dataset sensors --code-bits 32
+  $ lethe hash create emoji --dataset emoji --modality image=pixels --modality text=embedding
+`;
 
 export function addHash(program: Command, cli: Cli): void {
   const hash = program.command('hash').description('lifelong hash functions: learn, update, search');
@@ -35,17 +54,35 @@ export function addHash(program: Command, cli: Cli): void {
     .option('--feature-dim <n>', 'number of fixed random features (default 768)', integer(8, 4096))
     .option('--lambda <x>', 'ridge parameter (default 65536)', positive())
     .option('--feature-seed <text>', 'public seed of the fixed features')
+    .option(
+      '--modality <name=fields>',
+      'fields that are hashed together; again for each modality',
+      modality,
+      [],
+    )
+    .addOption(
+      new Option('--survivors <policy>', 'codes of others after an erasure (default keep)').choices(
+        Object.keys(SURVIVORS),
+      ),
+    )
     .option('--no-wait', 'return as soon as it is requested')
-    .addHelpText('after', '\nExamples:\n  $ lethe hash create sensors --dataset sensors --code-bits 32\n')
+    .addHelpText('after', CREATE_HELP)
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const platform = cli.platform(command);
       await platform.withClients('client', async (clients) => {
         const tenant = platform.tenant();
-        const { wait, dataset, root, ...settings } = options;
+        const { wait, dataset, root, modality: modalities, survivors, ...settings } = options;
+        const { hashing: contract } = await import('@lethe/contracts');
+        const survivorCodes = survivors && contract.HashFunctionSpec_SurvivorCodes[SURVIVORS[survivors]];
         const made = await clients.hashing.createHashFunction({
           parent: await parentName(tenant),
           functionId: name,
-          spec: { root: await rootOf(clients, tenant, options), ...settings },
+          spec: {
+            root: await rootOf(clients, tenant, options),
+            modalities,
+            ...(survivorCodes === undefined ? {} : { survivorCodes }),
+            ...settings,
+          },
           requestId: randomUUID(),
         });
         await finish(cli, clients, made, options.wait, cli.globals(command).json === true);
@@ -65,60 +102,67 @@ export function addHash(program: Command, cli: Cli): void {
         await finish(cli, clients, made, options.wait, cli.globals(command).json === true);
       });
     });
+  addShows(hash, cli);
+  addHashSearch(hash, cli);
+}
+
+function addShows(hash: Command, cli: Cli): void {
+  hash
+    .command('list')
+    .description('every hash function, oldest first')
+    .addHelpText('after', '\nExamples:\n  $ lethe hash list\n  $ lethe hash list --json\n')
+    .action(async (_options: unknown, command: Command) => {
+      const platform = cli.platform(command);
+      const parent = await parentName(platform.tenant());
+      const functions = await platform.withClients('client', (clients) => listed(clients, parent));
+      const json = cli.globals(command).json === true;
+      const shown = await Promise.all(functions.map((item) => (json ? view(item) : summary(item))));
+      print(cli.io, json, shown);
+    });
+  const get = async (typed: string, command: Command): Promise<hashing.HashFunction> => {
+    const platform = cli.platform(command);
+    const name = await fullName('hashFunction', platform.tenant(), typed);
+    return await platform.withClients('client', (clients) => clients.hashing.getHashFunction({ name }));
+  };
   hash
     .command('get <name>')
+    .alias('show')
     .description('show a hash function: version, roots of its codes, digests')
+    .addHelpText('after', '\nExamples:\n  $ lethe hash show sensors\n')
     .action(async (typed: string, _options: unknown, command: Command) => {
-      const platform = cli.platform(command);
-      const name = await fullName('hashFunction', platform.tenant(), typed);
-      const found = await platform.withClients('client', (clients) =>
-        clients.hashing.getHashFunction({ name }),
-      );
-      print(cli.io, cli.globals(command).json === true, await view(found));
+      print(cli.io, cli.globals(command).json === true, await view(await get(typed, command)));
     });
   hash
-    .command('search <name>')
-    .description('exact nearest neighbours of a code, or of every row of a CSV file')
-    .addOption(new Option('--code <hex>', 'code to look for').conflicts('rows'))
-    .option('--rows <file>', "CSV with the dataset's columns; each row is looked for, none is stored")
-    .option('-k <n>', 'neighbours, 1 to 1000', integer(1, 1000), 10)
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ lethe hash search sensors --code 1f0a33c4e5d6b7a8 -k 5\n  $ lethe hash search sensors --rows query.csv --json\n',
-    )
-    .action(async (typed: string, options: SearchOptions, command: Command) => {
-      const platform = cli.platform(command);
-      const answers = await platform.withClients('client', (clients) =>
-        search(clients, platform, typed, options),
-      );
-      print(cli.io, cli.globals(command).json === true, answers);
+    .command('versions <name>')
+    .description('versions that stored codes are of, with their fingerprints, and what the index holds')
+    .addHelpText('after', '\nExamples:\n  $ lethe hash versions emoji\n')
+    .action(async (typed: string, _options: unknown, command: Command) => {
+      const found = await get(typed, command);
+      const { name, version, liveVersions, modalities, ledgerSize, segmentCount, ledgerRoot, itemCount } =
+        found;
+      const index = { itemCount, ledgerSize, segmentCount, ledgerRoot };
+      const shown = plain({ name, version, liveVersions, modalities, index });
+      print(cli.io, cli.globals(command).json === true, shown);
     });
 }
 
-async function search(
-  clients: Lethe,
-  platform: Platform,
-  typed: string,
-  { code, rows, k }: SearchOptions,
-): Promise<Plain> {
-  const name = await fullName('hashFunction', platform.tenant(), typed);
-  if (code !== undefined) {
-    if (!/^([0-9a-f]{2})+$/i.test(code)) throw CLI.WRONG_USAGE('--code takes hex digits, two per byte');
-    return plain(await clients.hashing.search({ name, query: { $case: 'code', value: fromHex(code) }, k }));
+async function listed(clients: Lethe, parent: string): Promise<hashing.HashFunction[]> {
+  const functions: hashing.HashFunction[] = [];
+  for (let pageToken = '', more = true; more; more = pageToken !== '') {
+    const page = await clients.hashing.listHashFunctions({ parent, pageToken });
+    functions.push(...page.hashFunctions);
+    pageToken = page.nextPageToken;
   }
-  if (rows === undefined) throw CLI.WRONG_USAGE('say what to look for: --code HEX or --rows FILE');
-  const text = readText(rows);
-  const { csvRecords, decodeSpec, encodePayload } = await import('@lethe/datasets');
-  const { spec } = await clients.hashing.getHashFunction({ name });
-  const dataset = spec?.root.replace(/\/roots\/[^/]+$/, '') ?? '';
-  const datasetSpec = decodeSpec((await clients.vault.getDataset({ name: dataset })).spec);
-  const answers: Plain[] = [];
-  for (const [i, record] of csvRecords(datasetSpec, text).entries()) {
-    const value = encodePayload(datasetSpec, record);
-    const answer = await clients.hashing.search({ name, query: { $case: 'payload', value }, k });
-    answers.push({ row: i + 2, answer: plain(answer) });
-  }
-  return answers;
+  return functions;
+}
+
+/** A list says what there is and how far it is; `hash get` shows the rest. */
+async function summary(shown: hashing.HashFunction): Promise<Plain> {
+  const { hashing: contract } = await import('@lethe/contracts');
+  const { name, state, version, itemCount, spec, learnedRoot } = shown;
+  const modalities = spec?.modalities.map((item) => item.name) ?? [];
+  const chosen = { name, state, version, itemCount, codeBits: spec?.codeBits, modalities, learnedRoot };
+  return plain(chosen, { state: [contract.HashFunction_State, 'STATE_'] });
 }
 
 /** No root is being learned any more. */
@@ -149,5 +193,7 @@ async function view(shown: hashing.HashFunction): Promise<Plain> {
   return plain(shown, {
     state: [contract.HashFunction_State, 'STATE_'],
     status: [common.ConditionStatus, 'CONDITION_STATUS_'],
+    survivorCodes: [contract.HashFunctionSpec_SurvivorCodes, 'SURVIVOR_CODES_'],
+    tier: [contract.HashFunctionSpec_Tier, 'TIER_'],
   });
 }

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { common, hashing, vault } from '@lethe/contracts';
+import { type DatasetSpec, decodePayload, encodeSpec } from '@lethe/datasets';
+import {
+  bind,
+  createServer,
+  type Handlers,
+  loadOrCreateCredentials,
+  type RpcServer,
+  tokenAuthenticator,
+} from '@lethe/rpc';
+import { silentLogger } from '@lethe/std';
+import { run } from '../program.ts';
+
+const home = mkdtempSync(join(tmpdir(), 'lethe-cli-hash-'));
+const FUNCTION = 'tenants/acme/hashFunctions/emoji';
+const SPEC: DatasetSpec = {
+  format: 'lethe-dataset-v1',
+  name: 'emoji',
+  provenance: 'invented for this test',
+  subjectField: 'artist',
+  fields: [
+    {
+      kind: 'numeric-vector',
+      name: 'pixels',
+      element: 'uint8',
+      shape: [2],
+      min: 0,
+      max: 255,
+      optional: true,
+    },
+    {
+      kind: 'numeric-vector',
+      name: 'embedding',
+      element: 'float32',
+      shape: [2],
+      min: -1,
+      max: 1,
+      optional: true,
+    },
+  ],
+  label: { name: 'groups', classes: ['animal', 'food', 'sea'], multiple: true },
+};
+
+const seen = { created: [] as hashing.CreateHashFunctionRequest[], searched: [] as hashing.SearchRequest[] };
+const emoji = hashing.HashFunction.fromPartial({
+  name: FUNCTION,
+  spec: {
+    root: 'tenants/acme/datasets/emoji/roots/1',
+    codeBits: 16,
+    modalities: [
+      { name: 'image', fields: ['pixels'] },
+      { name: 'text', fields: ['embedding'] },
+    ],
+    survivorCodes: hashing.HashFunctionSpec_SurvivorCodes.SURVIVOR_CODES_RETIRE,
+  },
+  state: hashing.HashFunction_State.STATE_SERVING,
+  version: 3,
+  itemCount: 5n,
+  ledgerSize: 6n,
+  segmentCount: 1,
+  liveVersions: [
+    { version: 1, codeCount: 2n, fingerprint: 'aa' },
+    { version: 3, codeCount: 3n, fingerprint: 'bb' },
+  ],
+  modalities: [
+    { name: 'image', itemCount: 3n },
+    { name: 'text', itemCount: 2n },
+  ],
+  conditions: [
+    { type: 'Learning', status: common.ConditionStatus.CONDITION_STATUS_FALSE, reason: 'UpToDate' },
+  ],
+});
+
+/** Handlers of a service of which this test calls some methods. */
+const withUnused = <H extends object>(methods: object, used: Partial<H>): H => {
+  const unused = async (): Promise<never> => {
+    throw new Error('not part of this test');
+  };
+  return { ...Object.fromEntries(Object.keys(methods).map((method) => [method, unused])), ...used } as H;
+};
+
+const { HashingServiceDefinition } = hashing;
+const { VaultServiceDefinition } = vault;
+const handlers = withUnused<Handlers<typeof HashingServiceDefinition>>(HashingServiceDefinition.methods, {
+  createHashFunction: async (request) => {
+    seen.created.push(request);
+    return emoji;
+  },
+  getHashFunction: async () => emoji,
+  listHashFunctions: async ({ pageToken }) => ({
+    hashFunctions: [pageToken === '' ? { ...emoji, name: 'tenants/acme/hashFunctions/first' } : emoji],
+    nextPageToken: pageToken === '' ? '7' : '',
+  }),
+  async *watchHashFunction() {
+    yield emoji;
+  },
+  search: async (request) => {
+    seen.searched.push(request);
+    return {
+      functionVersion: 3,
+      truncated: request.radius === 2,
+      neighbours: [
+        {
+          itemId: new Uint8Array(16).fill(1),
+          distance: 4,
+          modality: 'image',
+          labels: [0, 2],
+          functionVersion: 1,
+          subjectAlias: 'someone',
+        },
+      ],
+    };
+  },
+});
+const datasets = withUnused<Handlers<typeof VaultServiceDefinition>>(VaultServiceDefinition.methods, {
+  getDataset: async ({ name }) => ({ name, spec: encodeSpec(SPEC), latestRoot: `${name}/roots/1` }),
+});
+
+let server: RpcServer;
+before(async () => {
+  const credentials = loadOrCreateCredentials(join(home, 'credentials.json'), 'acme');
+  server = await createServer({
+    services: [bind(HashingServiceDefinition, handlers), bind(VaultServiceDefinition, datasets)],
+    authenticate: tokenAuthenticator(credentials),
+    logger: silentLogger,
+  });
+});
+after(async () => {
+  await server.close();
+  rmSync(home, { recursive: true });
+});
+
+async function lethe(...argv: readonly string[]): Promise<{ status: number; out: string; err: string }> {
+  let [out, err] = ['', ''];
+  const status = await run([...argv, '--tenant', 'acme', '--address', server.address], {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    errIsTerminal: false,
+    environment: { LETHE_DATA_DIR: home },
+    readStdin: async () => '',
+    interruption: () => new AbortController().signal,
+  });
+  return { status, out, err };
+}
+
+test('a function of two modalities is created as it was typed, and shown with its policy by name', async () => {
+  const typed = ['--modality', 'image=pixels', '--modality', 'text=embedding', '--survivors', 'retire'];
+  const { status, out } = await lethe('hash', 'create', 'emoji', '--dataset', 'emoji', ...typed, '--json');
+  assert.equal(status, 0);
+  const { spec } = seen.created.at(-1)!;
+  assert.deepEqual(spec?.modalities, emoji.spec?.modalities);
+  assert.equal(spec?.survivorCodes, hashing.HashFunctionSpec_SurvivorCodes.SURVIVOR_CODES_RETIRE);
+  assert.equal(spec?.root, 'tenants/acme/datasets/emoji/roots/1');
+  assert.equal((JSON.parse(out) as { spec: { survivorCodes: string } }).spec.survivorCodes, 'RETIRE');
+  await lethe('hash', 'create', 'plain', '--dataset', 'emoji');
+  assert.deepEqual(seen.created.at(-1)!.spec?.modalities, []);
+  assert.equal(seen.created.at(-1)!.spec?.survivorCodes, undefined);
+  const wrong = await lethe('hash', 'create', 'emoji', '--dataset', 'emoji', '--modality', 'image');
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.err, /NAME=FIELD/u);
+});
+
+test('list follows the pages; versions shows what the index holds', async () => {
+  const { out } = await lethe('hash', 'list', '--json');
+  const names = (JSON.parse(out) as { name: string }[]).map(({ name }) => name.split('/').at(-1));
+  assert.deepEqual(names, ['first', 'emoji']);
+  const short = await lethe('hash', 'list');
+  assert.match(short.out, /modalities: image, text/u);
+  assert.doesNotMatch(short.out, /conditions/u);
+  const versions = JSON.parse((await lethe('hash', 'versions', 'emoji', '--json')).out) as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual(versions.liveVersions, [
+    { version: 1, codeCount: 2, fingerprint: 'aa' },
+    { version: 3, codeCount: 3, fingerprint: 'bb' },
+  ]);
+  assert.deepEqual(versions.index, { itemCount: 5, ledgerSize: 6, segmentCount: 1, ledgerRoot: '' });
+  assert.match((await lethe('hash', 'show', 'emoji')).out, /version: 3/u);
+});
+
+test('a file with texts alone asks for pictures', async () => {
+  const file = join(home, 'texts.csv');
+  writeFileSync(file, 'artist,embedding_0,embedding_1,groups\nme,0.5,-1,\nme,1,1,\n');
+  const { status, out } = await lethe(
+    'hash',
+    'search',
+    'emoji',
+    '--rows',
+    file,
+    '--find',
+    'image',
+    '-k',
+    '3',
+  );
+  assert.equal(status, 0);
+  const [first, second] = seen.searched.slice(-2);
+  assert.deepEqual(first?.filter?.modalities, ['image']);
+  assert.equal(first?.k, 3);
+  assert.equal(first?.query?.$case, 'payload');
+  const payload = second!.query!.$case === 'payload' ? second!.query!.value : new Uint8Array(0);
+  assert.deepEqual(decodePayload(SPEC, payload), { values: [undefined, Float32Array.of(1, 1)] });
+  assert.match(
+    out,
+    /^row 2: 1 neighbours by version 3\n {4}4 {2}image {2}animal\|sea {2}(01){16} {2}v1 {2}someone\n/u,
+  );
+  const json = await lethe('hash', 'search', 'emoji', '--rows', file, '--json');
+  assert.deepEqual(
+    (JSON.parse(json.out) as { row: number }[]).map(({ row }) => row),
+    [2, 3],
+  );
+  assert.equal(seen.searched.at(-1)!.k, 10);
+});
+
+test('conditions of a search are sent as they are typed; classes by their names', async () => {
+  const { out } = await lethe(
+    ...['hash', 'search', 'emoji', '--code', '00ff', '--radius', '2', '--label', 'sea', '--label', 'food'],
+    ...['--all-labels', 'animal', '--function-version', '1', '--min-sequence', '9'],
+  );
+  const asked = seen.searched.at(-1)!;
+  assert.deepEqual(asked.query, { $case: 'code', value: Buffer.from('00ff', 'hex') });
+  assert.equal(asked.radius, 2);
+  assert.equal(asked.k, 0);
+  assert.equal(asked.minAppliedSequence, 9n);
+  assert.deepEqual(asked.filter, {
+    modalities: [],
+    labelsAny: [2, 1],
+    labelsAll: [0],
+    functionVersions: [1],
+  });
+  assert.match(out, /there are more within the radius/u);
+  const wrong = await lethe('hash', 'search', 'emoji', '--code', '00ff', '--label', 'ocean');
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.err, /LETHE-5013.*no class ocean/u);
+});
