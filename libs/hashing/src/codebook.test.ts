@@ -1,23 +1,43 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError } from '@lethe/std';
-import { allocateClasses, classCode, emptyCodebook, packCode, targetCode } from './codebook.ts';
+import {
+  allocateClasses,
+  classCode,
+  emptyCodebook,
+  packCode,
+  type RowOrder,
+  targetCode,
+} from './codebook.ts';
 import { HASHING } from './errors.ts';
 
 const differing = (a: Int8Array, b: Int8Array) => a.filter((value, i) => value !== b[i]).length;
 const names = (count: number) => Array.from({ length: count }, (_, i) => `class-${i}`);
 
 test('any two classes are K/2 bits apart, a class and its complement K', () => {
-  const codebook = allocateClasses(emptyCodebook(64), names(124));
-  for (let a = 0; a < 124; a++) {
-    for (let b = 0; b < a; b++) {
-      assert.equal(
-        differing(classCode(codebook, a), classCode(codebook, b)),
-        a - b === 62 ? 64 : 32,
-        `${a} ${b}`,
-      );
+  for (const order of ['serial', 'spread'] as const) {
+    const codebook = allocateClasses(emptyCodebook(64, order), names(124));
+    const codes = Array.from({ length: 124 }, (_, c) => classCode(codebook, c));
+    for (let a = 0; a < 124; a++) {
+      for (let b = 0; b < a; b++) {
+        assert.equal(differing(codes[a]!, codes[b]!), a - b === 62 ? 64 : 32, `${order} ${a} ${b}`);
+      }
     }
   }
+});
+
+/** Bits that are not the same function of the classes as an earlier bit. */
+function distinctBits(order: RowOrder, codeBits: number, classes: number): number {
+  const codebook = allocateClasses(emptyCodebook(codeBits, order), names(classes));
+  const codes = Array.from({ length: classes }, (_, c) => classCode(codebook, c));
+  return new Set(Array.from({ length: codeBits }, (_, bit) => codes.map((code) => code[bit]).join())).size;
+}
+
+test('ten classes use all bits of a spread codebook, and a quarter of those of a serial one', () => {
+  assert.equal(distinctBits('serial', 64, 10), 16);
+  assert.equal(distinctBits('spread', 64, 10), 64);
+  assert.equal(distinctBits('serial', 256, 18), 32);
+  assert.equal(distinctBits('spread', 256, 18), 256);
 });
 
 test('every bit of a code separates classes: no row is constant', () => {

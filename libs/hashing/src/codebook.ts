@@ -2,14 +2,22 @@
  * Fixed code geometry: every class owns a row of a Hadamard matrix for ever, so learning a new class moves no old target.
  *
  * K = codeBits, a power of two. Rows of the Sylvester-Hadamard matrix, h[r][k] = (-1)^popcount(r & k). Row 0 (all +1) is
- * unused: its bits would carry nothing. Row K-1 breaks ties. Classes 0..K-3 take rows 1..K-2, classes K-2..2K-5 their
- * complements. Two classes are K/2 bits apart, a class and its complement K.
+ * unused: its bits would carry nothing. Row K-1 breaks ties. Classes 0..K-3 take rows 1..K-2 in the codebook's order, classes K-2..2K-5
+ * their complements. Two classes are K/2 bits apart, a class and its complement K.
+ *
+ * The order matters although all distances are equal. Bits k and k' are one and the same function of the input if every row in use agrees on
+ * them, and m rows tell 2^(their rank over GF(2)) bits apart. Rows 1, 2, 3, … have rank 4 up to the tenth class: 64 bits are then 16 bits four
+ * times over. By number of set bits the first log2 K rows are a basis, and every bit is another function from the seventh class of 64 bits on.
  */
 import { HASHING } from './errors.ts';
+
+/** `serial`: 1, 2, 3, …, the order of functions of release 0.1. `spread`: by number of set bits, then by value. */
+export type RowOrder = 'serial' | 'spread';
 
 export interface Codebook {
   /** K. */
   readonly codeBits: number;
+  readonly order: RowOrder;
   /** Names of the allocated classes; the position is the row allocation and never changes. */
   readonly classes: readonly string[];
 }
@@ -22,12 +30,25 @@ const popcount = (value: number): number => {
 
 const hadamard = (row: number, bit: number): number => 1 - 2 * (popcount(row & bit) & 1);
 
+const ROWS = new Map<string, readonly number[]>();
+
+/** Rows 1..K-2 in their order. */
+function rowsOf({ codeBits, order }: Codebook): readonly number[] {
+  const key = `${order}-${codeBits}`;
+  const known = ROWS.get(key);
+  if (known) return known;
+  const rows = Array.from({ length: codeBits - 2 }, (_, i) => i + 1);
+  if (order === 'spread') rows.sort((a, b) => popcount(a) - popcount(b) || a - b);
+  ROWS.set(key, rows);
+  return rows;
+}
+
 /** @throws LETHE-3410 codeBits is no power of two in 8..256 */
-export function emptyCodebook(codeBits: number): Codebook {
+export function emptyCodebook(codeBits: number, order: RowOrder = 'spread'): Codebook {
   if (![8, 16, 32, 64, 128, 256].includes(codeBits)) {
     throw HASHING.OPTION_INVALID('codeBits is not a power of two in 8..256', { details: { codeBits } });
   }
-  return { codeBits, classes: [] };
+  return { codeBits, order, classes: [] };
 }
 
 /** Gives the next rows to the names that have none yet, in their order. @throws LETHE-3401 no row is left */
@@ -50,9 +71,9 @@ export function classCode(codebook: Codebook, classIndex: number): Int8Array {
       details: { classes: classes.length },
     });
   }
-  const rows = codeBits - 2;
-  const sign = classIndex < rows ? 1 : -1;
-  const row = (classIndex % rows) + 1;
+  const rows = rowsOf(codebook);
+  const sign = classIndex < rows.length ? 1 : -1;
+  const row = rows[classIndex % rows.length]!;
   return Int8Array.from({ length: codeBits }, (_, bit) => sign * hadamard(row, bit));
 }
 

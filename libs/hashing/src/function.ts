@@ -4,11 +4,12 @@
  *     code = [Wᵀ f > 0]      f = features of the record, W fitted by `solveWeights`
  */
 import { bytesOf, canonicalJson, concatBytes, equalBytes, seededRandom, sha256, utf8 } from '@lethe/std';
-import type { Codebook } from './codebook.ts';
+import type { Codebook, RowOrder } from './codebook.ts';
 import { allocateClasses, emptyCodebook } from './codebook.ts';
 import { HASHING } from './errors.ts';
 import type { FeatureMap, FeatureSpec } from './features.ts';
 import { createFeatureMap } from './features.ts';
+import { encodeRows } from './kernel/kernel.ts';
 import { solveWeights } from './solve.ts';
 import type { HeadStatistics } from './statistics.ts';
 
@@ -55,12 +56,16 @@ export function fitHashFunction(
   return { features, codebook, lambda, version, weights: solveWeights(statistics, lambda) };
 }
 
+/** From here on the kernel, which first lays the weights out anew, is faster than plain loops; their bits are equal. */
+const KERNEL_ROWS = 8;
+
 /** @param features [n, D]  @returns codes [n, K / 8], bit k at byte k >> 3, position k & 7  @throws LETHE-3403 */
 export function encodeFeatures(fn: HashFunction, features: Uint8Array): Uint8Array {
   const { featureDim } = fn.features;
   const { codeBits } = fn.codebook;
   if (features.length % featureDim !== 0) throw HASHING.SHAPE_MISMATCH('the features are not whole rows');
   const rows = features.length / featureDim;
+  if (rows >= KERNEL_ROWS) return encodeRows(features, fn.weights, { dim: featureDim, codeBits });
   const codes = new Uint8Array((rows * codeBits) / 8);
   const u = new Float64Array(codeBits);
   for (let row = 0; row < rows; row++) {
@@ -103,9 +108,21 @@ const FORMAT = 'lethe-hash-function-v1';
 function encodeHeader(fn: HashFunction): Uint8Array {
   const { features, codebook, lambda, version } = fn;
   const { seed, inputWidth, featureDim } = features;
-  const { codeBits, classes } = codebook;
+  const { codeBits, order, classes } = codebook;
+  // Named only where it is not the first release's, whose functions keep their bytes.
+  const rows = order === 'serial' ? {} : { order };
   return utf8(
-    canonicalJson({ format: FORMAT, seed, inputWidth, featureDim, codeBits, classes, lambda, version }),
+    canonicalJson({
+      format: FORMAT,
+      seed,
+      inputWidth,
+      featureDim,
+      codeBits,
+      ...rows,
+      classes,
+      lambda,
+      version,
+    }),
   );
 }
 
@@ -121,14 +138,16 @@ export function decodeHashFunction(bytes: Uint8Array): HashFunction {
     const header: unknown = JSON.parse(
       new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, end)),
     );
-    const { seed, inputWidth, featureDim, codeBits, classes, lambda, version } = header as HashOptions & {
-      inputWidth: number;
-      classes: readonly string[];
-      version: number;
-    };
+    const { seed, inputWidth, featureDim, codeBits, order, classes, lambda, version } =
+      header as HashOptions & {
+        inputWidth: number;
+        order?: RowOrder;
+        classes: readonly string[];
+        version: number;
+      };
     const fn: HashFunction = {
       features: createFeatureMap({ seed, inputWidth, featureDim }).spec,
-      codebook: allocateClasses(emptyCodebook(codeBits), classes),
+      codebook: allocateClasses(emptyCodebook(codeBits, order ?? 'serial'), classes),
       lambda,
       version,
       weights: new Float64Array(new Uint8Array(bytes.subarray(end + 1)).buffer),
