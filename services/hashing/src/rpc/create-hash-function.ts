@@ -5,6 +5,7 @@ import type { Partially } from '@lethe/rpc';
 import { datasetOfRoot } from '@lethe/service';
 import type { HashingContext } from '../context.ts';
 import { createFunction } from '../domain/hash-function.ts';
+import { checkModalities } from '../domain/modalities.ts';
 import { HASHING_SERVICE } from '../errors.ts';
 import { addressOf } from '../functions.ts';
 import { resource } from '../resource.ts';
@@ -70,5 +71,7 @@ async function checkSpec(
   const codebook = emptyCodebook(codeBits);
   await peers.vault.getDatasetRoot({ name: root });
   const { spec } = await peers.vault.getDataset({ name: dataset });
-  allocateClasses(codebook, decodeSpec(spec).label.classes);
+  const declared = decodeSpec(spec);
+  checkModalities(modalities, declared);
+  allocateClasses(codebook, declared.label.classes);
 }
