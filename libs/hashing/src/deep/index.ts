@@ -1,5 +1,6 @@
 export * from './code-sums.ts';
 export * from './discrete.ts';
 export * from './networks.ts';
+export * from './published.ts';
 export * from './terms.ts';
 export * from './trainer.ts';
