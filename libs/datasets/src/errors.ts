@@ -93,4 +93,15 @@ export const DATASETS = defineErrors({
     remedy:
       'Use a dataset with one label per record and no optional field. Hash functions learn from the other kinds.',
   },
+  TFJS_UNSUPPORTED: {
+    code: 'LETHE-2320',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'The message names the operator: add it to OPERATORS in libs/datasets/src/encoders/tfjs.ts, or bring the model as ONNX.',
+  },
+  TEXT_EMPTY: {
+    code: 'LETHE-2321',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Send a text with at least one character that is not a space, or leave the field out.',
+  },
 });

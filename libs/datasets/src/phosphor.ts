@@ -5,9 +5,9 @@
  * Renderings of one icon are near-duplicates: whatever splits this set splits icons, never renderings.
  */
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { seededRandom, shuffle } from '@lethe/std';
-import { Resvg } from '@resvg/resvg-js';
 import { readDerived, sourceDigest, writeDerived } from './derived.ts';
 import { DATASETS } from './errors.ts';
 import { DATA_ROOT, dataDirectory } from './pinned.ts';
@@ -87,8 +87,13 @@ export function readPhosphorIcons(source: string): PhosphorIcon[] {
   return icons;
 }
 
+/** Loaded when something is rendered: services that import this library need no native renderer. */
+const renderer = (): typeof import('@resvg/resvg-js') =>
+  createRequire(import.meta.url)('@resvg/resvg-js') as typeof import('@resvg/resvg-js');
+
 /** The ink of one SVG at side x side pixels. */
 export function renderIcon(svg: string | Buffer, side: number): Uint8Array {
+  const { Resvg } = renderer();
   const { pixels } = new Resvg(svg, {
     fitTo: { mode: 'width', value: side },
     font: { loadSystemFonts: false },

@@ -49,7 +49,14 @@ export {
   transformerSpec,
 } from './models/transformer.ts';
 export { groupNormalize, layerNormalize, rmsNormalize } from './normalization.ts';
-export type { OnnxPort } from './onnx.ts';
+export {
+  type Attribute,
+  encodeModel,
+  type OnnxGraph,
+  type OnnxNode,
+  type OnnxPort,
+  type WrittenPort,
+} from './onnx.ts';
 export { type Exported, type ExportOptions, exportOnnx } from './onnx-export.ts';
 export { type Imported, type ImportOptions, importOnnx } from './onnx-import.ts';
 export {
