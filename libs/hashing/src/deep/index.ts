@@ -1,3 +1,4 @@
+export * from './class-rows.ts';
 export * from './code-sums.ts';
 export * from './discrete.ts';
 export * from './networks.ts';

@@ -6,6 +6,7 @@ import { bytesOf, hex, isError, sha256 } from '@lethe/std';
 import { tensorsDigest } from '@lethe/tensor';
 import { allocateClasses, emptyCodebook } from '../codebook.ts';
 import { HASHING } from '../errors.ts';
+import { hadamardRows, simplexRows } from './class-rows.ts';
 import { addCodes, type CodeSums, codeSumsDigest, emptyCodeSums, widenClasses } from './code-sums.ts';
 import { deepCodes, deepStepGraph } from './networks.ts';
 import { syntheticItems } from './synthetic.fixture.ts';
@@ -29,17 +30,19 @@ const spec = {
   ],
 };
 const options = { ...DEFAULT_DEEP_OPTIONS, epochs: 40, batchRows: 64, patience: 40, learningRate: 3e-3 };
-const codebookOf = (classes: number) =>
-  allocateClasses(
-    emptyCodebook(K),
-    Array.from({ length: classes }, (_, c) => `class-${c}`),
+const rowsOf = (classes: number) =>
+  hadamardRows(
+    allocateClasses(
+      emptyCodebook(K),
+      Array.from({ length: classes }, (_, c) => `class-${c}`),
+    ),
   );
 const engine = onnxEngine({ deterministic: true });
 
 const first = (items: DeepItems): DeepSession => ({
   spec,
   options,
-  codebook: codebookOf(4),
+  classRows: rowsOf(4),
   old: emptyCodeSums(K, 4),
   items,
   seed: 'session-1',
@@ -66,7 +69,7 @@ function increment(old: CodeSums, weights = options.weights): DeepSession {
   return {
     spec,
     options: { ...options, weights, epochs: 60, patience: 60 },
-    codebook: codebookOf(6),
+    classRows: rowsOf(6),
     old: widenClasses(old, 6),
     items: newItems,
     previous: learned.parameters,
@@ -102,6 +105,14 @@ test('a first session learns codes by which an unseen text finds a picture of it
   const found = share(text, image, queries.labels, oldItems().labels);
   assert.ok(found > 0.85, `nearest picture shares a class in ${found}`);
   assert.ok(learned.epochs.at(-1)!.trainingLoss < learned.epochs[0]!.trainingLoss / 2);
+});
+
+test('simplex rows are another geometry that is learned as well', async () => {
+  const { parameters } = await trainDeepSession({ ...first(oldItems()), classRows: simplexRows(K, 4) });
+  const queries = syntheticItems(world, 100, [0, 1, 2, 3], 'queries');
+  const text = await deepCodes(engine, spec, parameters, 'text', queries.inputs.text!);
+  const image = await deepCodes(engine, spec, parameters, 'image', oldItems().inputs.image!);
+  assert.ok(share(text, image, queries.labels, oldItems().labels) > 0.85);
 });
 
 test('two runs give equal bytes; another seed gives others', async () => {

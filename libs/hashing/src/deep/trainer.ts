@@ -7,8 +7,8 @@
  */
 import { bytesOf, canonicalJson, equalBytes, seededRandom, sha256, shuffle } from '@lethe/std';
 import { float32, type Tensor } from '@lethe/tensor';
-import { type Codebook, classCode, targetCode } from '../codebook.ts';
 import { HASHING } from '../errors.ts';
+import { type ClassRows, targetRow } from './class-rows.ts';
 import {
   addCodes,
   type CodeSums,
@@ -40,7 +40,7 @@ export interface DeepItems {
   readonly inputs: Readonly<Record<string, Float32Array>>;
   /** 1 or 0 for each record; absent means that all have the modality. */
   readonly present?: Readonly<Record<string, Uint8Array>>;
-  /** n sets of distinct classes of the codebook. */
+  /** n sets of distinct classes of the classRows. */
   readonly labels: readonly (readonly number[])[];
 }
 
@@ -103,8 +103,8 @@ export interface DeepCheckpoint {
 export interface DeepSession {
   readonly spec: DeepSpec;
   readonly options: DeepOptions;
-  /** Rows of all classes, old and new. */
-  readonly codebook: Codebook;
+  /** Codes of all classes, old and new. */
+  readonly classRows: ClassRows;
   /** Sums of the codes that exist; `emptyCodeSums` before the first session. */
   readonly old: CodeSums;
   readonly items: DeepItems;
@@ -137,9 +137,9 @@ interface Part {
   readonly units: Float64Array;
 }
 
-function checkItems({ spec, items, codebook, old }: DeepSession): void {
+function checkItems({ spec, items, classRows, old }: DeepSession): void {
   const n = items.labels.length;
-  checkLabels(items.labels, codebook.classes.length);
+  checkLabels(items.labels, classRows.rows.length);
   for (const { name, width } of spec.modalities) {
     const rows = items.inputs[name];
     const present = items.present?.[name];
@@ -151,11 +151,11 @@ function checkItems({ spec, items, codebook, old }: DeepSession): void {
   }
   if (
     old.codeBits !== spec.codeBits ||
-    codebook.codeBits !== spec.codeBits ||
-    old.classes !== codebook.classes.length
+    classRows.codeBits !== spec.codeBits ||
+    old.classes !== classRows.rows.length
   ) {
     throw HASHING.SHAPE_MISMATCH(
-      'sums, codebook and specification are not of one hash function; widen the sums first',
+      'sums, classRows and specification are not of one hash function; widen the sums first',
     );
   }
 }
@@ -187,7 +187,7 @@ function checkOptions({ options, items, previous, spec }: DeepSession): void {
     throw HASHING.SHAPE_MISMATCH('the previous parameters are those of another function');
 }
 
-function partOf({ spec, items, codebook }: DeepSession, rows: Int32Array): Part {
+function partOf({ spec, items, classRows }: DeepSession, rows: Int32Array): Part {
   const labels = Array.from(rows, (row) => items.labels[row]!);
   const inputs: Record<string, Float32Array> = {};
   const present: Record<string, Uint8Array> = {};
@@ -199,7 +199,7 @@ function partOf({ spec, items, codebook }: DeepSession, rows: Int32Array): Part 
     inputs[name] = own;
     present[name] = Uint8Array.from(rows, (row) => items.present?.[name]?.[row] ?? 1);
   }
-  return { rows, inputs, present, labels, units: unitLabels(labels, codebook.classes.length) };
+  return { rows, inputs, present, labels, units: unitLabels(labels, classRows.rows.length) };
 }
 
 function split(session: DeepSession): { readonly training: Part; readonly validation: Part } {
@@ -269,11 +269,11 @@ interface SharedFeeds {
 
 /** (old + rho new) / n, as the step reads it. */
 function sharedFeeds(
-  { old, spec, codebook, options }: DeepSession,
+  { old, spec, classRows, options }: DeepSession,
   training: Part,
   codes: Int8Array,
 ): SharedFeeds {
-  const C = codebook.classes.length;
+  const C = classRows.rows.length;
   const K = spec.codeBits;
   const own = addCodes(emptyCodeSums(K, C), { codes, labels: training.labels });
   const [before, fresh] = [lifelongSums(old), lifelongSums(own)];
@@ -300,12 +300,12 @@ const NO_TEACHER: Teacher = { classes: 0, prototypes: new Float32Array(0), relat
 
 /** What the previous net says of the new records' relations to the old classes' codes: new data only. */
 async function teacherOf(session: DeepSession, training: Part): Promise<Teacher> {
-  const { previous, options, old, codebook, spec } = session;
+  const { previous, options, old, classRows, spec } = session;
   if (!previous || !((options.weights.distillation ?? 0) > 0)) return NO_TEACHER;
   const classes = [...classCounts(old).entries()].filter(([, count]) => count > 0).map(([c]) => c);
   if (classes.length === 0) return NO_TEACHER;
   const K = spec.codeBits;
-  const prototypes = Float32Array.from(classes.flatMap((c) => [...classCode(codebook, c)]));
+  const prototypes = Float32Array.from(classes.flatMap((c) => [...classRows.rows[c]!]));
   const outputs = await boundedOutputs(session, previous, training);
   const relations = outputs.map((u) => {
     const rows = new Float32Array((u.length / K) * classes.length);
@@ -349,10 +349,10 @@ function batchFeeds(
   teacher: Teacher,
   rows: readonly number[],
 ): Record<string, Tensor> {
-  const { spec, codebook, options } = session;
+  const { spec, classRows, options } = session;
   const most = options.batchRows;
   const feeds: Record<string, Tensor> = {
-    labels: gathered(training.units, codebook.classes.length, rows, most),
+    labels: gathered(training.units, classRows.rows.length, rows, most),
     codes: gathered(codes, spec.codeBits, rows, most),
   };
   for (const [m, { name, width }] of spec.modalities.entries()) {
@@ -365,7 +365,7 @@ function batchFeeds(
   return feeds;
 }
 
-function fingerprintOf({ spec, options, codebook, old, items, previous, seed }: DeepSession): Uint8Array {
+function fingerprintOf({ spec, options, classRows, old, items, previous, seed }: DeepSession): Uint8Array {
   const text = canonicalJson({
     spec: {
       codeBits: spec.codeBits,
@@ -373,7 +373,7 @@ function fingerprintOf({ spec, options, codebook, old, items, previous, seed }: 
       modalities: spec.modalities.map(({ name, width }) => ({ name, width })),
     },
     options: { ...options, weights: { ...options.weights } },
-    classes: [...codebook.classes],
+    classRows: classRows.kind,
     labels: items.labels.map((set) => [...set]),
     seed,
   });
@@ -383,7 +383,8 @@ function fingerprintOf({ spec, options, codebook, old, items, previous, seed }: 
   ]);
   const warm = previous ? deepParameterShapes(spec).map(({ name }) => previous[name]!.data) : [];
   const { g, p } = lifelongSums(old);
-  return sha256(text, ...[...arrays, ...warm, g, p].map((part) => sha256(bytesOf(part))));
+  const geometry = [...classRows.rows, classRows.tie];
+  return sha256(text, ...[...arrays, ...warm, ...geometry, g, p].map((part) => sha256(bytesOf(part))));
 }
 
 /** One pass over the training part. @returns mean loss of the batches  @throws LETHE-3452, LETHE-3455 */
@@ -424,7 +425,7 @@ const copies = (parameters: DeepParameters): DeepParameters =>
  * another session  @throws LETHE-3455 the loss is not finite
  */
 export async function trainDeepSession(session: DeepSession): Promise<DeepOutcome> {
-  const { spec, options, codebook, engine, resume } = session;
+  const { spec, options, classRows, engine, resume } = session;
   checkDeepSpec(spec);
   checkItems(session);
   checkOptions(session);
@@ -437,7 +438,7 @@ export async function trainDeepSession(session: DeepSession): Promise<DeepOutcom
   const graph = deepStepGraph(spec, {
     rows: options.batchRows,
     codeBits: spec.codeBits,
-    classes: codebook.classes.length,
+    classes: classRows.rows.length,
     modalities: spec.modalities.map(({ name }) => name),
     weights: options.weights,
     teacher: { classes: teacher.classes, temperature: options.temperature },
@@ -447,7 +448,7 @@ export async function trainDeepSession(session: DeepSession): Promise<DeepOutcom
   const initial = session.previous ?? initialDeepParameters(spec, session.seed);
   const step = await engine.loadStep(graph, initial);
   let codes: Int8Array =
-    resume?.codes.slice() ?? Int8Array.from(training.labels.flatMap((set) => [...targetCode(codebook, set)]));
+    resume?.codes.slice() ?? Int8Array.from(training.labels.flatMap((set) => [...targetRow(classRows, set)]));
   let best = resume?.best ?? {
     epoch: 0,
     validation: Number.POSITIVE_INFINITY,
@@ -504,7 +505,7 @@ async function updatedCodes(
   part: Part,
   start: Int8Array,
 ): Promise<{ codes: Int8Array; flips: number }> {
-  const { spec, codebook, options } = session;
+  const { spec, classRows, options } = session;
   const outputs = await boundedOutputs(session, parameters, part);
   const n = part.labels.length;
   // The loss divides the similarity by b n and the quantisation by b K: multiplied out, this is the weight of one against the other.
@@ -512,7 +513,7 @@ async function updatedCodes(
   const { rho } = options;
   const problem = newCodeProblem({
     codeBits: spec.codeBits,
-    classes: codebook.classes.length,
+    classes: classRows.rows.length,
     outputs,
     labels: part.units,
     rho,
@@ -548,7 +549,7 @@ async function allCodes(
 ): Promise<Int8Array> {
   const K = session.spec.codeBits;
   const whole = partOf(session, Int32Array.from(session.items.labels.keys()));
-  const start = Int8Array.from(whole.labels.flatMap((set) => [...targetCode(session.codebook, set)]));
+  const start = Int8Array.from(whole.labels.flatMap((set) => [...targetRow(session.classRows, set)]));
   training.rows.forEach((row, i) => {
     start.set(codes.subarray(i * K, (i + 1) * K), row * K);
   });
