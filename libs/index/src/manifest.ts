@@ -1,4 +1,5 @@
 /** The manifest: what an index consists of. Whoever commits it (an event, a file) makes the state that it names the index's state. */
+import { SEGMENT_ROWS } from '@lethe/hashing';
 import { canonicalJson, parseCanonicalJson, utf8 } from '@lethe/std';
 import { INDEX } from './errors.ts';
 
@@ -41,4 +42,41 @@ export function decodeManifest(bytes: Uint8Array): IndexManifest {
     throw INDEX.MANIFEST_INVALID('these bytes are no canonical JSON', { cause });
   }
   throw INDEX.MANIFEST_INVALID('these bytes are no manifest of this format');
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isDigest = (value: unknown): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+
+/** Refuses a manifest whose parts do not fit each other; its roots are the index's to check. @throws LETHE-2603 */
+export function checkManifest(manifest: IndexManifest): void {
+  const { codeBits, classes, size, root, ledgerVersion, applied, segments } = manifest;
+  const invalid = (what: string) => INDEX.MANIFEST_INVALID(`this manifest cannot be: ${what}`);
+  if (!isCount(codeBits) || codeBits % 8 !== 0 || codeBits < 8 || codeBits > 256) {
+    throw invalid('codeBits is none of 8, 16, … 256');
+  }
+  if (!isCount(classes) || classes > 0xffff) throw invalid('classes is not in 0..65,535');
+  if (!isCount(size) || !isDigest(root)) throw invalid('size or root is malformed');
+  if (!isCount(ledgerVersion) || ledgerVersion < 1) throw invalid('ledgerVersion is not 1 or more');
+  if (typeof applied !== 'string' || !/^(0|[1-9][0-9]{0,19})$/.test(applied))
+    throw invalid('applied is no sequence');
+  let rows = 0;
+  for (const [number, ref] of segments.entries()) {
+    const whole = number === segments.length - 1 || ref.rows === SEGMENT_ROWS;
+    const counts =
+      [ref.rows, ref.erased, ref.bytes].every(isCount) && ref.rows > 0 && ref.rows <= SEGMENT_ROWS;
+    if (
+      typeof ref.reference !== 'string' ||
+      !isDigest(ref.digest) ||
+      !isDigest(ref.root) ||
+      !counts ||
+      !whole
+    ) {
+      throw INDEX.MANIFEST_INVALID(`this manifest cannot be: what it says of segment ${number}`, {
+        details: { segment: number },
+      });
+    }
+    rows += ref.rows;
+  }
+  if (rows !== size) throw invalid(`its segments have ${rows} entries, not ${size}`);
 }

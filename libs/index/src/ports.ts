@@ -7,7 +7,7 @@ import type { Neighbour } from '@lethe/hashing';
  */
 export interface SegmentStore {
   /**
-   * Keeps the bytes; when it resolves they survive a crash. The bytes are the caller's again afterwards.
+   * Keeps the bytes; when it resolves they survive a crash. The bytes are the index's own: they are not to be kept or changed.
    * @param segment number of the segment, 0, 1, … (its first entry is 65,536 times that)  @returns where they are: opaque to the index
    */
   put(bytes: Uint8Array, segment: number): Promise<string>;
@@ -23,23 +23,26 @@ export interface SweepableStore extends SegmentStore {
 }
 
 /**
- * Codes by lane, ready to be scanned. The lane of an item is its leaf in the ledger; a lane is never given to another item, and a
- * lane of an erased item holds zeros and is never found.
+ * Codes by lane, ready to be scanned: `CodeTable` of `@lethe/hashing`, or anything that does as it does. The lane of an item is its
+ * leaf in the ledger, for the index fills an empty table in the ledger's order and lanes are never given out twice.
  */
 export interface SearchTable {
-  readonly codeBits: number;
-  /** Lanes given out so far, erased ones included. */
-  readonly lanes: number;
-  /** Bulk append of [n, 16] ids and [n, K / 8] codes; both are copied. @returns the first lane */
-  append(ids: Uint8Array, codes: Uint8Array): number;
-  /** Overwrites id and code of the lanes with zeros wherever the table holds them. */
-  erase(lanes: Iterable<number>): void;
-  /** Gives a live lane another code. */
-  replace(lane: number, code: Uint8Array): void;
-  /** The k nearest live items by (distance, item id). @param mask a lane takes part if its byte is not 0 */
-  search(query: Uint8Array, k: number, mask?: Uint8Array): Neighbour[];
-  /** All live items within the distance, by (distance, item id). */
-  range(query: Uint8Array, radius: number, mask?: Uint8Array): Neighbour[];
-  /** All memory that holds ids or codes, for a scan that looks for residual bytes. Read only. */
+  /** All or none; both are copied. @param itemIds [n, 16]  @param codes [n, K / 8]  @returns the first of n consecutive lanes  @throws LETHE-3407 */
+  addAll(itemIds: Uint8Array, codes: Uint8Array): number;
+  /** Overwrites ids and codes wherever the table holds them. @param itemIds [n, 16]  @throws LETHE-3408 */
+  eraseAll(itemIds: Uint8Array): number[];
+  has(itemId: Uint8Array): boolean;
+  /** @throws LETHE-3408 */
+  laneOf(itemId: Uint8Array): number;
+  /** The k nearest live items by (distance, item id). @throws LETHE-3406, LETHE-3410 */
+  search(query: Uint8Array, k: number, options?: TableOptions): Neighbour[];
+  /** All live items within the distance, by (distance, item id). @throws LETHE-3406, LETHE-3410 */
+  range(query: Uint8Array, radius: number, options?: TableOptions): Neighbour[];
+  /** All memory that holds ids or codes. The index overwrites it when it lets go of the table. */
   memory(): readonly Uint8Array[];
+}
+
+export interface TableOptions {
+  /** Lane i takes part if bit i & 7 of byte i >> 3 is set. */
+  readonly filter?: Uint8Array;
 }
