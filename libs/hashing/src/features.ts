@@ -12,6 +12,7 @@
  */
 import { seededRandom } from '@lethe/std';
 import { HASHING } from './errors.ts';
+import { projectionTable, projectRows } from './kernel/kernel.ts';
 
 export interface FeatureSpec {
   /** Public; the projection is a function of this spec alone. */
@@ -71,26 +72,12 @@ export function createFeatureMap(spec: FeatureSpec): FeatureMap {
     }
     thresholds[unit] = random.below(DEVIATION + 1) - DEVIATION / 2;
   }
+  const table = projectionTable(plus, minus, thresholds);
   const apply = (inputs: Uint8Array): Uint8Array => {
     if (inputs.length % inputWidth !== 0) {
       throw HASHING.SHAPE_MISMATCH('the inputs are not whole rows', { details: { inputWidth } });
     }
-    const rows = inputs.length / inputWidth;
-    const features = new Uint8Array(rows * featureDim);
-    const x = new Int32Array(inputWidth + 1);
-    x[inputWidth] = 128;
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < inputWidth; column++) x[column] = inputs[row * inputWidth + column]!;
-      const at = row * featureDim;
-      let p = 0;
-      for (let unit = 0; unit < units; unit++) {
-        let z = -thresholds[unit]!;
-        for (const end = p + PAIRS; p < end; p++) z += x[plus[p]!]! - x[minus[p]!]!;
-        if (z > 0) features[at + unit] = Math.min(FEATURE_MAX, (z * SCALE) >>> 16);
-      }
-      features[at + units] = FEATURE_MAX;
-    }
-    return features;
+    return projectRows(inputs, inputWidth, table, { scale: SCALE, constant: 128, bias: FEATURE_MAX });
   };
   const vjp = (inputs: Uint8Array, cotangent: Float64Array): Float64Array => {
     const features = apply(inputs);

@@ -10,9 +10,9 @@
 import { assert, bytesOf, sha256 } from '@lethe/std';
 import type { Codebook } from './codebook.ts';
 import { targetCode } from './codebook.ts';
-import { dots2x4 } from './dots.ts';
 import { HASHING } from './errors.ts';
 import { FEATURE_MAX } from './features.ts';
+import { addProducts } from './kernel/kernel.ts';
 
 /** Immutable by convention: every function here gives new sums. */
 export interface HeadStatistics {
@@ -32,14 +32,11 @@ export interface HeadStatistics {
 export interface LabelledFeatures {
   /** [n, D] row-major, 0..127. */
   readonly features: Uint8Array;
-  /** n target codes of K entries ±1. Items of one class may share one array; sharing makes the sums faster, never different. */
+  /** n target codes of K entries ±1. They may share arrays. */
   readonly targets: readonly Int8Array[];
 }
 
 const ITEMS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / FEATURE_MAX ** 2);
-/** Items per block: two columns of features share one float64 as low + high * 2^26, and 256 * 127² < 2^22 leaves them apart. */
-const BLOCK = 256;
-const HIGH = 2 ** 26;
 
 export function emptyStatistics(featureDim: number, codeBits: number): HeadStatistics {
   return {
@@ -73,50 +70,6 @@ function checkBatch(statistics: HeadStatistics, { features, targets }: LabelledF
   }
 }
 
-/** Adds `sign` times the Gram matrix of a block. Two rows of the result come from each product of packed columns. */
-function addGram(gram: Float64Array, columns: Float64Array, dim: number, stride: number, sign: number): void {
-  const packed = new Float64Array((dim / 2) * stride);
-  for (let pair = 0; pair < dim / 2; pair++) {
-    for (let t = 0; t < stride; t++) {
-      packed[pair * stride + t] =
-        columns[2 * pair * stride + t]! + columns[(2 * pair + 1) * stride + t]! * HIGH;
-    }
-  }
-  const sums = new Float64Array(8);
-  for (let i = 0; i < dim; i += 4) {
-    for (let j = 0; j <= i; j += 4) {
-      dots2x4(packed, (i / 2) * stride, stride, columns, j * stride, stride, stride, sums);
-      for (let at = 0; at < 8; at++) {
-        const row = i + 2 * (at >> 2);
-        const column = j + (at & 3);
-        const high = Math.floor(sums[at]! / HIGH);
-        if (column <= row) gram[row * dim + column]! += sign * (sums[at]! - high * HIGH);
-        if (column <= row + 1) gram[(row + 1) * dim + column]! += sign * high;
-      }
-    }
-  }
-}
-
-/** Adds `sign` times sum f bᵀ of a block: first the features of each target, then one outer product per target. */
-function addCross(
-  cross: Float64Array,
-  columns: Float64Array,
-  targets: readonly Int8Array[],
-  dim: number,
-  sign: number,
-): void {
-  const members = Map.groupBy(targets.keys(), (t) => targets[t]!);
-  const stride = targets.length;
-  for (const [target, rows] of members) {
-    for (let i = 0; i < dim; i++) {
-      let sum = 0;
-      for (const t of rows) sum += columns[i * stride + t]!;
-      if (sum === 0) continue;
-      for (let k = 0; k < target.length; k++) cross[i * target.length + k]! += sign * sum * target[k]!;
-    }
-  }
-}
-
 function accumulate(statistics: HeadStatistics, batch: LabelledFeatures, sign: 1 | -1): HeadStatistics {
   checkBatch(statistics, batch);
   const { featureDim: dim, codeBits } = statistics;
@@ -131,20 +84,15 @@ function accumulate(statistics: HeadStatistics, batch: LabelledFeatures, sign: 1
     gram: statistics.gram.slice(),
     cross: statistics.cross.slice(),
   };
-  for (let start = 0; start < targets.length; start += BLOCK) {
-    const stride = Math.min(BLOCK, targets.length - start);
-    const columns = new Float64Array(dim * stride);
-    for (let t = 0; t < stride; t++) {
-      const at = (start + t) * dim;
-      for (let i = 0; i < dim; i++) columns[i * stride + t] = features[at + i]!;
-    }
-    addGram(next.gram, columns, dim, stride, sign);
-    addCross(next.cross, columns, targets.slice(start, start + stride), dim, sign);
+  const rows = new Int8Array(targets.length * codeBits);
+  for (const [t, target] of targets.entries()) rows.set(target, t * codeBits);
+  if (!addProducts(next, features, rows, { dim, codeBits, sign })) {
+    throw HASHING.FEATURE_OUT_OF_RANGE(`a feature is above ${FEATURE_MAX}`);
   }
   return next;
 }
 
-/** @throws LETHE-3403 */
+/** @throws LETHE-3403  @throws LETHE-3430 a feature above 127 */
 export function addItems(statistics: HeadStatistics, batch: LabelledFeatures): HeadStatistics {
   return accumulate(statistics, batch, 1);
 }
