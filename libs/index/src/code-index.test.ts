@@ -249,7 +249,7 @@ test('until the commit nothing is to be seen of a change, and an abort leaves no
 });
 
 test('a store that fails at any operation of a change leaves the old state, and later the change goes through', async () => {
-  for (let failing = 1; failing <= 3; failing++) {
+  for (let failing = 1; failing <= 2; failing++) {
     const memory = new MemorySegments();
     let left = Number.POSITIVE_INFINITY;
     const count = <T>(work: () => Promise<T>): Promise<T> =>
@@ -259,10 +259,10 @@ test('a store that fails at any operation of a change leaves the old state, and 
       get: (reference: string) => memory.get(reference),
       delete: (reference: string) => memory.delete(reference),
     };
-    const { index, batch } = await madeUpIndex(2 * 65_536 + 10, store);
+    const { index, batch } = await madeUpIndex(65_536 + 10, store);
     const before = index.manifest();
     left = failing;
-    const ids = [idIn(batch, 5), idIn(batch, 70_000), idIn(batch, 2 * 65_536)];
+    const ids = [idIn(batch, 5), idIn(batch, 65_536)];
     await assert.rejects(index.erase(ids, 3n), is(INDEX.STORE_FULL));
     assert.deepEqual(index.manifest(), before);
     assert.equal(index.live, index.size);
@@ -270,7 +270,7 @@ test('a store that fails at any operation of a change leaves the old state, and 
     const change = await index.erase(ids, 3n);
     assert.ok(verifyErasureProof(change.proof));
     await change.commit();
-    assert.equal(index.live, index.size - 3);
+    assert.equal(index.live, index.size - 2);
   }
 });
 

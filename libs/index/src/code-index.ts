@@ -96,7 +96,8 @@ export class CodeIndex {
   readonly #erased = new IdMap();
   readonly #filters = new LaneFilters();
   readonly #waiters = new Set<Waiter>();
-  #changing = false;
+  /** Overwrites the new segments of the change that is open. */
+  #changing: (() => void) | undefined;
 
   private constructor(options: CodeIndexOptions, codeBits: number, classes: number) {
     this.codeBits = codeBits;
@@ -495,8 +496,9 @@ export class CodeIndex {
     return this.#held.map(({ segment }) => segment);
   }
 
-  /** Overwrites everything that the index holds in memory. It answers nothing afterwards. */
+  /** Overwrites everything that the index holds in memory, an open change too. It answers nothing afterwards. */
   close(): void {
+    this.#changing?.();
     for (const { segment } of this.#held) segment.wipe();
     for (const bytes of this.#table.memory()) bytes.fill(0);
     this.#held = [];
@@ -596,7 +598,10 @@ export class CodeIndex {
 
   /** Stores the new segments; after an error nothing is left of them and nothing has changed. */
   async #prepare<P>(plan: Plan<P>): Promise<Change<P>> {
-    this.#changing = true;
+    const wipe = (): void => {
+      for (const segment of plan.segments.values()) segment.wipe();
+    };
+    this.#changing = wipe;
     const { store } = this.#options;
     const put = await settled([...plan.segments], TRAVELLING, async ([number, segment]) => ({
       number,
@@ -605,8 +610,8 @@ export class CodeIndex {
     const fresh = put.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failed = put.find((result) => result.status === 'rejected');
     const forget = async (): Promise<void> => {
-      for (const segment of plan.segments.values()) segment.wipe();
-      this.#changing = false;
+      wipe();
+      this.#changing = undefined;
       await deleteAll(
         store,
         fresh.map(({ held }) => held.ref),
@@ -644,7 +649,7 @@ export class CodeIndex {
         this.#ledgerVersion = ledgerVersion;
         this.#filters.reset();
         for (const { segment } of superseded) segment.wipe();
-        this.#changing = false;
+        this.#changing = undefined;
         this.advance(applied);
         await deleteAll(
           store,

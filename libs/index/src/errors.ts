@@ -52,4 +52,10 @@ export const INDEX = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Correct the named option; the docstring of its type states its range.',
   },
+  COMMIT_UNKNOWN: {
+    code: 'LETHE-2610',
+    status: 'UNAVAILABLE',
+    remedy:
+      'Neither commit nor abort the change: close the index and open it from the manifest that its owner has; sweep removes the rest.',
+  },
 });

@@ -1,4 +1,5 @@
 export * from './code-index.ts';
+export * from './directory-segments.ts';
 export * from './errors.ts';
 export * from './manifest.ts';
 export * from './memory-segments.ts';

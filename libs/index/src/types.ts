@@ -56,7 +56,11 @@ export interface Hit {
   readonly distance: number;
 }
 
-/** A change that the store holds and nobody sees yet. Exactly one of `commit` and `abort` is to be called, once. */
+/**
+ * A change that the store holds and nobody sees yet. Exactly one of `commit` and `abort` is to be called, once; neither, where the
+ * caller cannot know whether the manifest has become a fact (an answer was lost): then the index is closed and opened from the
+ * manifest that turns out to stand, and `sweep` removes the segments of the other.
+ */
 export interface Change<P> {
   /** To be made a fact by the caller, before `commit`. */
   readonly manifest: IndexManifest;
