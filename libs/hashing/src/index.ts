@@ -1,5 +1,6 @@
 export * from './attacks/index.ts';
 export * from './codebook.ts';
+export * from './cross-modal.ts';
 export * from './deep/index.ts';
 export * from './errors.ts';
 export * from './features.ts';
@@ -8,6 +9,7 @@ export * from './hamming.ts';
 export * from './ledger.ts';
 export * from './metrics.ts';
 export * from './predict.ts';
+export * from './quantise.ts';
 export * from './segment.ts';
 export * from './solve.ts';
 export * from './statistics.ts';

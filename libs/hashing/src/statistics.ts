@@ -58,6 +58,21 @@ export function targetsOf(codebook: Codebook, labels: Int32Array): Int8Array[] {
   });
 }
 
+/**
+ * One target per item of one or more classes, equal sets sharing one array.
+ * @throws LETHE-3402 an item has no class, or a class has no row in the codebook
+ */
+export function targetsOfClasses(codebook: Codebook, labels: readonly (readonly number[])[]): Int8Array[] {
+  const codes = new Map<string, Int8Array>();
+  return labels.map((classes) => {
+    if (classes.length === 0) throw HASHING.CLASS_UNKNOWN('an item has no class');
+    const key = [...new Set(classes)].sort((a, b) => a - b).join();
+    const code = codes.get(key) ?? targetCode(codebook, classes);
+    codes.set(key, code);
+    return code;
+  });
+}
+
 function checkBatch(statistics: HeadStatistics, { features, targets }: LabelledFeatures): void {
   const { featureDim, codeBits } = statistics;
   if (
@@ -111,6 +126,22 @@ export function subtractItems(statistics: HeadStatistics, batch: LabelledFeature
     }
   }
   return next;
+}
+
+/**
+ * The same items with other classes, as when an item gains one: taken out with the targets they had and put in with those they have.
+ * Equals, bit for bit, sums in which they always had the new targets. Stored codes are no matter of the sums and stay as they are.
+ * @throws LETHE-3403  @throws LETHE-3404 the items cannot have been in the sums
+ */
+export function relabelItems(
+  statistics: HeadStatistics,
+  {
+    features,
+    before,
+    after,
+  }: { features: Uint8Array; before: readonly Int8Array[]; after: readonly Int8Array[] },
+): HeadStatistics {
+  return addItems(subtractItems(statistics, { features, targets: before }), { features, targets: after });
 }
 
 /** Sums of two disjoint sets of items, for shards. @throws LETHE-3403 */
