@@ -113,4 +113,32 @@ export const HASHING = defineErrors({
     remedy:
       'The named segment was cut short or altered: take another copy of it, it is never repaired by guessing.',
   },
+  PROBE_INVALID: {
+    code: 'LETHE-3440',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Give every version codes of the same probe queries and of its gallery, all of one length; a gate needs at least 100 queries with relevant items.',
+  },
+  SCORES_INCOMPLETE: {
+    code: 'LETHE-3441',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Measure the score of every task after every step that the figure needs, or do not ask for the figure.',
+  },
+  FAN_OUT_INVALID: {
+    code: 'LETHE-3442',
+    status: 'INVALID_ARGUMENT',
+    remedy:
+      'Give one list per live version in (distance, item id) order, and the null distances of each of these versions.',
+  },
+  REENCODE_CONFLICT: {
+    code: 'LETHE-3443',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'The block was re-encoded with another result before, or the plan is another one: read the plan again and audit the ledger.',
+  },
+  DRIFT_REFERENCE_INVALID: {
+    code: 'LETHE-3444',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Collect the reference from items that the function was not fitted on, at least as many as the options say.',
+  },
 });
