@@ -58,4 +58,10 @@ export const INDEX = defineErrors({
     remedy:
       'Neither commit nor abort the change: close the index and open it from the manifest that its owner has; sweep removes the rest.',
   },
+  SCANNER_BLIND: {
+    code: 'LETHE-2611',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'A scan that does not find what was planted proves nothing: do not count its zeros, and report this defect.',
+  },
 });

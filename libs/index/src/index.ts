@@ -5,5 +5,6 @@ export * from './manifest.ts';
 export * from './memory-segments.ts';
 export * from './plain-table.ts';
 export * from './ports.ts';
+export * from './residue.ts';
 export * from './sweep.ts';
 export * from './types.ts';

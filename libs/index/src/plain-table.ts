@@ -71,6 +71,11 @@ export class PlainTable implements SearchTable {
       .sort((a, b) => a.distance - b.distance || compareBytes(a.itemId, b.itemId));
   }
 
+  lanesHolding(code: Uint8Array): number[] {
+    const lanes = Array.from({ length: this.#size }, (_, lane) => lane);
+    return lanes.filter((lane) => distance(code, 0, this.#codes, lane * code.length, code.length) === 0);
+  }
+
   memory(): readonly Uint8Array[] {
     return [this.#ids, this.#codes];
   }

@@ -38,6 +38,8 @@ export interface SearchTable {
   search(query: Uint8Array, k: number, options?: TableOptions): Neighbour[];
   /** All live items within the distance, by (distance, item id). @throws LETHE-3406, LETHE-3410 */
   range(query: Uint8Array, radius: number, options?: TableOptions): Neighbour[];
+  /** Lanes whose bytes are this code, live or not: a scan for residual bytes lane by lane. */
+  lanesHolding(code: Uint8Array): number[];
   /** All memory that holds ids or codes. The index overwrites it when it lets go of the table. */
   memory(): readonly Uint8Array[];
 }
