@@ -1,0 +1,3 @@
+export * from './methods.ts';
+export * from './protocol.ts';
+export * from './relevance.ts';
