@@ -13,3 +13,4 @@ export * from './quantise.ts';
 export * from './segment.ts';
 export * from './solve.ts';
 export * from './statistics.ts';
+export * from './versions/index.ts';

@@ -1,0 +1,121 @@
+/** The gate on real digits: what a fixed codebook promises passes, what it does not is held. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isError, seededRandom } from '@lethe/std';
+import { HASHING } from '../errors.ts';
+import type { HashFunction } from '../function.ts';
+import { lowerBoundOfMean } from './bootstrap.ts';
+import type { ProbeVersion } from './compatibility.ts';
+import { averageCompatibility, compatibilityMatrix } from './compatibility.ts';
+import { CODE_BITS, digits } from './digits.fixture.ts';
+import { DEFAULT_GATE, decidePromotion } from './gate.ts';
+
+const data = digits(256, 'gate');
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const queries = range(0, 600);
+const gallery = range(600, 2_000);
+const queryLabels = data.encode(data.fit(range(2_000, 2_100), 1), queries).labels;
+const probe = (fn: HashFunction): ProbeVersion => ({
+  version: fn.version,
+  queryCodes: data.encode(fn, queries).codes,
+  gallery: data.encode(fn, gallery),
+});
+const matrixOf = (fns: readonly HashFunction[]) =>
+  compatibilityMatrix(queryLabels, fns.map(probe), CODE_BITS);
+// Six versions, each from more digits than the one before; every class has its row from the beginning.
+const history = [150, 300, 600, 1_200, 2_400, 6_000].map((items, i) =>
+  data.fit(range(2_000, 2_000 + items), i + 1),
+);
+const matrix = matrixOf(history);
+
+test('versions on a fixed codebook: average compatibility of at least 0.9, and every update is promoted', () => {
+  assert.ok(averageCompatibility(matrix) >= 0.9, `${averageCompatibility(matrix)}`);
+  for (let t = 1; t < history.length; t++) {
+    const report = decidePromotion(matrix, t + 1, range(1, t + 1));
+    assert.equal(report.promote, true, report.reasons.join(' '));
+    assert.equal(report.comparisons.length, t + 1, 'every live version, and home');
+    assert.ok(report.comparisons.every(({ lowerBound, difference }) => lowerBound < difference));
+  }
+});
+
+test('a randomly re-initialised function is held, for its queries do not find the stored codes', () => {
+  const last = history.at(-1)!;
+  const random = seededRandom('re-initialised');
+  const weights = last.weights.map(() => random.uniform() - 0.5);
+  const held = decidePromotion(matrixOf([last, { ...last, version: 7, weights }]), 7, [6]);
+  assert.equal(held.promote, false);
+  assert.deepEqual(
+    held.comparisons.map(({ kind, passed }) => [kind, passed]),
+    [
+      ['stored', false],
+      ['home', false],
+    ],
+  );
+  assert.equal(held.reasons.length, 2);
+});
+
+test('as good at home but with other bits: held because of the stored codes alone', () => {
+  const last = history.at(-1)!;
+  // Half of the bits negated: what a retraining with a new geometry is, exactly as good on its own codes.
+  const weights = last.weights.map((w, i) => (i % 2 === 0 ? -w : w));
+  const report = decidePromotion(matrixOf([last, { ...last, version: 7, weights }]), 7, [6]);
+  const [stored, home] = report.comparisons;
+  assert.equal(stored!.passed, false);
+  assert.deepEqual([home!.difference, home!.lowerBound, home!.passed], [0, 0, true]);
+  assert.equal(report.averageCompatibility, 0);
+  assert.match(
+    report.reasons.join(),
+    /^On codes of version 6 mAP differs by -0\.\d+, lower bound -0\.\d+ below -0\.005\.$/,
+  );
+});
+
+test('a class that a live version did not know does not count against its gallery', () => {
+  const known = (item: number) => data.labels[item]! < 8;
+  const old = data.fit(range(2_000, 6_000).filter(known), 1);
+  const next = data.fit(range(2_000, 8_000), 2);
+  const probes = [{ ...probe(old), gallery: data.encode(old, gallery.filter(known)) }, probe(next)];
+  const report = decidePromotion(compatibilityMatrix(queryLabels, probes, CODE_BITS), 2, [1]);
+  const knownQueries = queries.filter(known).length;
+  assert.deepEqual(
+    report.comparisons.map((comparison) => comparison.queries),
+    [knownQueries, knownQueries],
+  );
+});
+
+test('reports are a function of matrix and options; first versions pass; what cannot be compared is refused', () => {
+  assert.deepEqual(decidePromotion(matrix, 6, [5, 1]), decidePromotion(matrix, 6, [1, 5, 5]));
+  const reseeded = decidePromotion(matrix, 6, [1, 5], { ...DEFAULT_GATE, seed: 'another' });
+  assert.notDeepEqual(reseeded.comparisons, decidePromotion(matrix, 6, [1, 5]).comparisons);
+  const first = decidePromotion(matrix, 1, []);
+  assert.equal(first.promote, true);
+  assert.ok(Number.isNaN(first.averageCompatibility));
+  const invalid = (e: unknown) => isError(e, HASHING.PROBE_INVALID);
+  assert.throws(() => decidePromotion(matrix, 9, [1]), invalid);
+  assert.throws(() => decidePromotion(matrix, 2, [1, 2]), invalid);
+  assert.throws(() => decidePromotion(matrix, 2, [1], { ...DEFAULT_GATE, queriesMin: 601 }), invalid);
+  assert.throws(() => compatibilityMatrix(queryLabels, [], CODE_BITS), invalid);
+  const two = probe(history[0]!);
+  assert.throws(() => compatibilityMatrix(queryLabels, [two, two], CODE_BITS), invalid);
+  assert.throws(
+    () => compatibilityMatrix(queryLabels, [{ ...two, queryCodes: two.queryCodes.subarray(8) }], CODE_BITS),
+    invalid,
+  );
+  assert.throws(
+    () => decidePromotion(matrix, 2, [1], { ...DEFAULT_GATE, confidenceLevel: 0.4 }),
+    (e) => isError(e, HASHING.OPTION_INVALID),
+  );
+});
+
+test('the bound: the mean without spread, and wider for a higher level', () => {
+  const random = () => seededRandom('bound');
+  assert.equal(lowerBoundOfMean(new Float64Array(200).fill(-0.25), 0.95, 200, random()), -0.25);
+  const values = Float64Array.from({ length: 200 }, (_, i) => (i % 10 === 0 ? -0.5 : 0.05));
+  const [b90, b99] = [0.9, 0.99].map((level) => lowerBoundOfMean(values, level, 2_000, random())) as [
+    number,
+    number,
+  ];
+  assert.ok(b99 < b90 && b90 < -0.005, `${b99} ${b90}`);
+  // A heavy lower tail pulls the bound further down than the normal one: mean - 1.645 standard errors.
+  const error = Math.sqrt(values.reduce((sum, v) => sum + (v + 0.005) ** 2, 0)) / 200;
+  assert.ok(lowerBoundOfMean(values, 0.95, 4_000, random()) < -0.005 - 1.7 * error);
+});
