@@ -35,6 +35,33 @@ export class IdMap {
     return true;
   }
 
+  /** Takes the id out and leaves no copy of it. @returns false where it was not there */
+  remove(ids: Uint8Array, row = 0): boolean {
+    if (this.#size === 0) return false;
+    let hole = this.#slotOf(ids, row);
+    if (this.#values[hole] === 0) return false;
+    const mask = this.#values.length - 1;
+    // Whoever was pushed past the hole by it moves back (Knuth, volume 3, section 6.4, algorithm R).
+    for (let slot = (hole + 1) & mask; this.#values[slot] !== 0; slot = (slot + 1) & mask) {
+      this.#probe.set(this.#keys.subarray(slot * WORDS, (slot + 1) * WORDS));
+      const home = this.#home();
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      this.#keys.copyWithin(hole * WORDS, slot * WORDS, (slot + 1) * WORDS);
+      this.#values[hole] = this.#values[slot]!;
+      hole = slot;
+    }
+    this.#keys.fill(0, hole * WORDS, (hole + 1) * WORDS);
+    this.#probe.fill(0);
+    this.#values[hole] = 0;
+    this.#size--;
+    return true;
+  }
+
+  /** All memory that holds ids. */
+  memory(): readonly Uint8Array[] {
+    return [new Uint8Array(this.#keys.buffer)];
+  }
+
   /** The slot that has the id, or the empty one where it would be; `#probe` has the id afterwards. */
   #slotOf(ids: Uint8Array, row: number): number {
     const at = row * ITEM_ID_BYTES;
@@ -43,18 +70,24 @@ export class IdMap {
   }
 
   #find(): number {
-    const [a, b, c, d] = this.#probe as unknown as [number, number, number, number];
-    let hash = Math.imul(a ^ KEY[0]!, 0x85eb_ca6b) ^ KEY[1]!;
-    hash = Math.imul((hash ^ (hash >>> 15)) + b, 0xc2b2_ae35) ^ KEY[2]!;
-    hash = Math.imul((hash ^ (hash >>> 13)) + c, 0x27d4_eb2f) ^ KEY[3]!;
-    hash = Math.imul((hash ^ (hash >>> 16)) + d, 0x1656_67b1);
+    const [a, b, c, d] = this.#probe as unknown as readonly [number, number, number, number];
+    const keys = this.#keys;
     const mask = this.#values.length - 1;
-    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = this.#home(); ; slot = (slot + 1) & mask) {
       if (this.#values[slot] === 0) return slot;
       const key = slot * WORDS;
-      const keys = this.#keys;
       if (keys[key] === a && keys[key + 1] === b && keys[key + 2] === c && keys[key + 3] === d) return slot;
     }
+  }
+
+  /** Where the id of `#probe` would be in an empty table. */
+  #home(): number {
+    const probe = this.#probe;
+    let hash = Math.imul(probe[0]! ^ KEY[0]!, 0x85eb_ca6b) ^ KEY[1]!;
+    hash = Math.imul((hash ^ (hash >>> 15)) + probe[1]!, 0xc2b2_ae35) ^ KEY[2]!;
+    hash = Math.imul((hash ^ (hash >>> 13)) + probe[2]!, 0x27d4_eb2f) ^ KEY[3]!;
+    hash = Math.imul((hash ^ (hash >>> 16)) + probe[3]!, 0x1656_67b1);
+    return (hash ^ (hash >>> 15)) & (this.#values.length - 1);
   }
 
   #grow(): void {
@@ -69,5 +102,7 @@ export class IdMap {
       this.#keys.set(this.#probe, slot * WORDS);
       this.#values[slot] = values[old]!;
     }
+    keys.fill(0);
+    this.#probe.fill(0);
   }
 }

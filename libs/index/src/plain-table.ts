@@ -1,13 +1,15 @@
 /** The search table as one would write it down: what faster ones must agree with, and enough for a few thousand codes. */
 import { distance, HASHING, ITEM_ID_BYTES, type Neighbour } from '@lethe/hashing';
-import { compareBytes, hex } from '@lethe/std';
+import { compareBytes } from '@lethe/std';
+import { IdMap } from './id-map.ts';
 import type { SearchTable, TableOptions } from './ports.ts';
 
 export class PlainTable implements SearchTable {
   readonly #codeBits: number;
   #ids = new Uint8Array(0);
   #codes = new Uint8Array(0);
-  readonly #lanes = new Map<string, number>();
+  /** By item id. */
+  readonly #lanes = new IdMap();
   #size = 0;
 
   constructor(codeBits: number) {
@@ -17,13 +19,13 @@ export class PlainTable implements SearchTable {
   addAll(itemIds: Uint8Array, codes: Uint8Array): number {
     const first = this.#size;
     const count = itemIds.length / ITEM_ID_BYTES;
-    const names = Array.from({ length: count }, (_, i) => hex(idAt(itemIds, i)));
-    if (new Set(names).size !== count || names.some((name) => this.#lanes.has(name))) {
-      throw HASHING.ITEM_EXISTS('the item is in the table already');
+    for (let i = 0; i < count; i++) {
+      if (this.#lanes.add(itemIds, i, first + i)) continue;
+      for (let undone = 0; undone < i; undone++) this.#lanes.remove(itemIds, undone);
+      throw HASHING.ITEM_EXISTS('an item is in the table already');
     }
-    for (const [i, name] of names.entries()) this.#lanes.set(name, first + i);
-    this.#ids = joined(this.#ids, itemIds);
-    this.#codes = joined(this.#codes, codes);
+    this.#ids = grown(this.#ids, first * ITEM_ID_BYTES, itemIds);
+    this.#codes = grown(this.#codes, (first * this.#codeBits) / 8, codes);
     this.#size += count;
     return first;
   }
@@ -33,7 +35,7 @@ export class PlainTable implements SearchTable {
     const lanes = ids.map((id) => this.laneOf(id));
     const width = this.#codeBits / 8;
     for (const [i, lane] of lanes.entries()) {
-      this.#lanes.delete(hex(ids[i]!));
+      this.#lanes.remove(ids[i]!);
       this.#ids.fill(0, lane * ITEM_ID_BYTES, (lane + 1) * ITEM_ID_BYTES);
       this.#codes.fill(0, lane * width, (lane + 1) * width);
     }
@@ -41,12 +43,12 @@ export class PlainTable implements SearchTable {
   }
 
   has(itemId: Uint8Array): boolean {
-    return this.#lanes.has(hex(itemId));
+    return this.#lanes.get(itemId) !== -1;
   }
 
   laneOf(itemId: Uint8Array): number {
-    const lane = this.#lanes.get(hex(itemId));
-    if (lane === undefined) throw HASHING.ITEM_NOT_FOUND('the item is not in the table');
+    const lane = this.#lanes.get(itemId);
+    if (lane === -1) throw HASHING.ITEM_NOT_FOUND('the item is not in the table');
     return lane;
   }
 
@@ -60,15 +62,14 @@ export class PlainTable implements SearchTable {
     if (!Number.isInteger(radius) || radius < 0) throw HASHING.OPTION_INVALID('the radius is below 0');
     const takesPart = (lane: number): boolean =>
       options?.filter === undefined || ((options.filter[lane >> 3]! >> (lane & 7)) & 1) === 1;
-    return [...this.#lanes.values()]
-      .filter(takesPart)
-      .map((lane) => ({
-        lane,
-        itemId: idAt(this.#ids, lane),
-        distance: distance(query, 0, this.#codes, lane * query.length, query.length),
-      }))
-      .filter((found) => found.distance <= radius)
-      .sort((a, b) => a.distance - b.distance || compareBytes(a.itemId, b.itemId));
+    const found: Neighbour[] = [];
+    for (let lane = 0; lane < this.#size; lane++) {
+      const away = distance(query, 0, this.#codes, lane * query.length, query.length);
+      if (away > radius || !takesPart(lane)) continue;
+      const itemId = idAt(this.#ids, lane);
+      if (this.#lanes.get(itemId) === lane) found.push({ lane, itemId, distance: away });
+    }
+    return found.sort((a, b) => a.distance - b.distance || compareBytes(a.itemId, b.itemId));
   }
 
   lanesHolding(code: Uint8Array): number[] {
@@ -77,18 +78,21 @@ export class PlainTable implements SearchTable {
   }
 
   memory(): readonly Uint8Array[] {
-    return [this.#ids, this.#codes];
+    return [this.#ids, this.#codes, ...this.#lanes.memory()];
   }
 }
 
 const idAt = (ids: Uint8Array, i: number): Uint8Array =>
   ids.slice(i * ITEM_ID_BYTES, (i + 1) * ITEM_ID_BYTES);
 
-/** Both in new memory; the old is overwritten. */
-function joined(old: Uint8Array, more: Uint8Array): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(old.length + more.length);
-  out.set(old);
-  out.set(more, old.length);
-  old.fill(0);
+/** The bytes with more behind the first `used`; where they do not fit, in new memory, and the old is overwritten. */
+function grown(bytes: Uint8Array<ArrayBuffer>, used: number, more: Uint8Array): Uint8Array<ArrayBuffer> {
+  let out = bytes;
+  if (used + more.length > bytes.length) {
+    out = new Uint8Array(Math.max(2 * bytes.length, used + more.length));
+    out.set(bytes);
+    bytes.fill(0);
+  }
+  out.set(more, used);
   return out;
 }

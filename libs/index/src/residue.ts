@@ -90,6 +90,8 @@ const sum = (a: Residue, b: Residue): Residue => ({
   salts: a.salts + b.salts,
 });
 
+const hasCode = ({ code }: ErasedNeedle): boolean => code.some((byte) => byte !== 0);
+
 /** Byte strings of one width, found at the lanes of a column by one look each. */
 class Lanes {
   readonly #width: number;
@@ -134,7 +136,7 @@ class Sought {
 
   constructor(needles: readonly ErasedNeedle[]) {
     this.needles = needles;
-    this.coded = needles.filter(({ code }) => code.some((byte) => byte !== 0));
+    this.coded = needles.filter(hasCode);
     this.#ids = new Lanes(needles.map(({ itemId }) => itemId));
     this.#codes = new Lanes(this.coded.map(({ code }) => code));
     this.#salts = new Lanes(needles.map(({ salt }) => salt));
@@ -172,7 +174,7 @@ function plantInSegment(sought: Sought, { codeBits }: CodeIndex): number {
   for (let from = 0; from < needles.length; from += SEGMENT_ROWS) {
     const part = needles.slice(from, from + SEGMENT_ROWS);
     const rows = part.length;
-    const withCode = part.filter((needle) => sought.coded.includes(needle)).length;
+    const withCode = part.filter(hasCode).length;
     const all = (of: (needle: ErasedNeedle) => Uint8Array): Uint8Array => Buffer.concat(part.map(of));
     const segment = Segment.appended(
       undefined,
@@ -208,8 +210,8 @@ function plantInTable(sought: Sought, table: SearchTable): number {
     Buffer.concat(needles.map(({ itemId }) => itemId)),
     Buffer.concat(needles.map(({ code }) => code)),
   );
-  const seen = sought.coded.every((needle) =>
-    table.lanesHolding(needle.code).includes(needles.indexOf(needle)),
+  const seen = needles.every(
+    (needle, lane) => !hasCode(needle) || table.lanesHolding(needle.code).includes(lane),
   );
   const ids = sought.idsIn(table.memory());
   for (const bytes of table.memory()) bytes.fill(0);
