@@ -61,6 +61,17 @@ export const HASHING = defineErrors({
     remedy:
       'The ledger does not follow from the earlier root by the stated changes: treat it as altered and audit it.',
   },
+  TABLE_FULL: {
+    code: 'LETHE-3412',
+    status: 'RESOURCE_EXHAUSTED',
+    remedy: 'Spread the codes over several indexes: a table lives in 4 GiB, ids and codes together.',
+  },
+  SEARCH_THREAD_LOST: {
+    code: 'LETHE-3413',
+    status: 'UNAVAILABLE',
+    remedy:
+      'A thread of the pool has ended or does not answer: close the pool, search the table itself, or make a new pool.',
+  },
   LABELS_INVALID: {
     code: 'LETHE-3450',
     status: 'INVALID_ARGUMENT',
@@ -122,7 +133,8 @@ export const HASHING = defineErrors({
   SCORES_INCOMPLETE: {
     code: 'LETHE-3441',
     status: 'INVALID_ARGUMENT',
-    remedy: 'Measure the score of every task after every step that the figure needs, or do not ask for the figure.',
+    remedy:
+      'Measure the score of every task after every step that the figure needs, or do not ask for the figure.',
   },
   FAN_OUT_INVALID: {
     code: 'LETHE-3442',
@@ -139,6 +151,7 @@ export const HASHING = defineErrors({
   DRIFT_REFERENCE_INVALID: {
     code: 'LETHE-3444',
     status: 'FAILED_PRECONDITION',
-    remedy: 'Collect the reference from items that the function was not fitted on, at least as many as the options say.',
+    remedy:
+      'Collect the reference from items that the function was not fitted on, at least as many as the options say.',
   },
 });

@@ -10,6 +10,8 @@ export * from './ledger.ts';
 export * from './metrics.ts';
 export * from './predict.ts';
 export * from './quantise.ts';
+export { CodeTable, type CodeTableOptions, laneBits } from './search/table.ts';
+export type { CodeSearch, CodeTableLike, LaneBits, SearchOptions } from './search/types.ts';
 export * from './segment.ts';
 export * from './solve.ts';
 export * from './statistics.ts';

@@ -1,0 +1,51 @@
+/** Where a search keeps its candidates outside of the kernel: the k best by (distance, item id), in bounded memory. */
+import type { Chunks } from './chunks.ts';
+
+/** k of a search within a radius: all that come are kept. */
+export const UNLIMITED = 0x7fff_ffff;
+
+/**
+ * Holds at most 2 k + 1,024 candidates, whatever comes: when they are that many, the k best stay, and from then on what is not better
+ * than the k-th of them is turned away on arrival. A table of equal codes, where every code is a candidate, costs one comparison of
+ * ids a code.
+ */
+export class Best {
+  readonly #chunks: Chunks;
+  readonly #k: number;
+  readonly #query: Uint8Array;
+  #found: { lane: number; distance: number }[] = [];
+  #worst: { lane: number; distance: number } | undefined;
+
+  constructor(chunks: Chunks, k: number, query: Uint8Array) {
+    this.#chunks = chunks;
+    this.#k = k;
+    this.#query = query;
+  }
+
+  /** @param counted the kernel's distance, at most 255 */
+  offer(lane: number, counted: number): void {
+    const distance = counted === 255 ? this.#chunks.distance(lane, this.#query) : counted;
+    const candidate = { lane, distance };
+    if (this.#worst !== undefined && this.#chunks.order(candidate, this.#worst) > 0) return;
+    this.#found.push(candidate);
+    if (this.#found.length >= 2 * this.#k + 1_024) this.#keep();
+  }
+
+  #keep(): void {
+    this.#found.sort((a, b) => this.#chunks.order(a, b));
+    if (this.#found.length < this.#k) return;
+    this.#found.length = this.#k;
+    this.#worst = this.#found[this.#k - 1];
+  }
+
+  /** How many were offered and kept at distances up to this. */
+  within(distance: number): number {
+    return this.#found.reduce((sum, candidate) => sum + Number(candidate.distance <= distance), 0);
+  }
+
+  /** The k best (all, if unlimited), in order. */
+  take(): { readonly lane: number; readonly distance: number }[] {
+    this.#keep();
+    return this.#found;
+  }
+}

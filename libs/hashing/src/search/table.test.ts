@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { compareBytes, isError, seededRandom } from '@lethe/std';
+import fc from 'fast-check';
+import { HASHING } from '../errors.ts';
+import { generate } from './build.ts';
+import { referenceRange } from './reference.ts';
+import { CodeTable, laneBits } from './table.ts';
+
+interface Case {
+  readonly codeBits: number;
+  readonly itemIds: Uint8Array;
+  readonly codes: Uint8Array;
+  readonly queries: Uint8Array;
+}
+
+/** Shapes of data that a top-k by counting could get wrong. */
+const SHAPES: Record<string, (bytes: number, count: number, seed: number) => Uint8Array> = {
+  random: (bytes, count, seed) => seededRandom('codes', seed).bytes(bytes * count),
+  equal: (bytes, count) => new Uint8Array(bytes * count).fill(0x5a),
+  // From all ones down to zeros: against the query of zeros every code is nearer than all before, so every one is a candidate.
+  descending: (bytes, count) => {
+    const codes = new Uint8Array(bytes * count);
+    for (let i = 0; i < count; i++) {
+      const ones = Math.floor((8 * bytes * (count - 1 - i)) / Math.max(count - 1, 1));
+      for (let bit = 0; bit < ones; bit++) codes[i * bytes + (bit >> 3)]! |= 1 << (bit & 7);
+    }
+    return codes;
+  },
+  // Only complements and near complements of the query of zeros: distances K and K - 1.
+  far: (bytes, count, seed) => {
+    const codes = new Uint8Array(bytes * count).fill(255);
+    const random = seededRandom('far', seed).bytes(count);
+    for (let i = 0; i < count; i++) if (random[i]! & 1) codes[i * bytes] = 254;
+    return codes;
+  },
+  clustered: (bytes, count, seed) => {
+    const random = seededRandom('clusters', seed);
+    const centres = random.bytes(bytes * 4);
+    const codes = new Uint8Array(bytes * count);
+    for (let i = 0; i < count; i++) {
+      codes.set(centres.subarray((i & 3) * bytes, ((i & 3) + 1) * bytes), i * bytes);
+      codes[i * bytes + (i % bytes)]! ^= 1 << (i % 7);
+    }
+    return codes;
+  },
+};
+
+const caseOf = (codeBits: number, count: number, shape: string, seed: number): Case => {
+  const bytes = codeBits / 8;
+  const codes = SHAPES[shape]!(bytes, count, seed);
+  const random = seededRandom('queries', seed);
+  const queries = new Uint8Array(3 * bytes);
+  queries.set(random.bytes(bytes), bytes);
+  queries.set(codes.subarray(0, bytes), 2 * bytes);
+  return { codeBits, itemIds: random.bytes(16 * count), codes, queries };
+};
+
+const arbitrary = fc.record({
+  codeBits: fc.oneof(
+    fc.constantFrom(8, 16, 32, 64, 128, 192, 256),
+    fc.integer({ min: 1, max: 32 }).map((bytes) => 8 * bytes),
+  ),
+  count: fc.oneof(fc.integer({ min: 0, max: 200 }), fc.constantFrom(16, 64, 65, 2_500)),
+  shape: fc.constantFrom(...Object.keys(SHAPES)),
+  seed: fc.integer({ min: 0, max: 1_000_000 }),
+  k: fc.constantFrom(1, 2, 10, 100, 5_000),
+  keep: fc.constantFrom(1, 0.5, 0.02),
+  erase: fc.constantFrom(0, 0.1, 0.9),
+  filtered: fc.boolean(),
+  shared: fc.boolean(),
+});
+
+test('finds what the definition finds: all widths, shapes, filters, after erasures', () => {
+  fc.assert(
+    fc.property(arbitrary, ({ codeBits, count, shape, seed, k, keep, erase, filtered, shared }) => {
+      const { itemIds, codes, queries } = caseOf(codeBits, count, shape, seed);
+      const table = new CodeTable(codeBits, { shared });
+      table.addAll(itemIds, codes);
+      const random = seededRandom('lanes', seed);
+      const bytes = random.bytes(2 * count);
+      const victims = Array.from({ length: count }, (_, lane) => lane).filter(
+        (lane) => bytes[lane]! < 256 * erase,
+      );
+      const idOf = (lane: number) => itemIds.subarray(16 * lane, 16 * lane + 16);
+      assert.deepEqual(table.eraseAll(Uint8Array.from(victims.flatMap((lane) => [...idOf(lane)]))), victims);
+      const passes = (lane: number) => bytes[count + lane]! < 256 * keep;
+      const filter = filtered ? laneBits(count, passes) : undefined;
+      const takesPart = (lane: number) => table.isLive(lane) && (!filtered || passes(lane));
+      const items = { itemIds, codes, takesPart };
+      const width = codeBits / 8;
+      const found = table.searchAll(queries, k, { filter });
+      for (let q = 0; q < 3; q++) {
+        const query = queries.subarray(q * width, (q + 1) * width);
+        const all = referenceRange(items, query, codeBits);
+        assert.deepEqual(found[q], all.slice(0, k));
+        assert.deepEqual(table.search(query, k, { filter }), all.slice(0, k));
+        for (const radius of [0, 1, codeBits >> 2, codeBits - 1, codeBits]) {
+          assert.deepEqual(
+            table.range(query, radius, { filter }),
+            all.filter(({ distance }) => distance <= radius),
+          );
+        }
+      }
+    }),
+    { numRuns: 150, seed: 4 },
+  );
+});
+
+test('several chunks of equal codes: the lowest ids of all, in bounded memory', () => {
+  const count = 40_000;
+  const table = new CodeTable(64);
+  const itemIds = seededRandom('equal').bytes(16 * count);
+  table.addAll(itemIds, new Uint8Array(8 * count).fill(9));
+  const ids = Array.from({ length: count }, (_, i) => itemIds.subarray(16 * i, 16 * i + 16)).sort(
+    compareBytes,
+  );
+  const found = table.search(new Uint8Array(8), 700);
+  assert.deepEqual(
+    found.map(({ itemId }) => Buffer.from(itemId)),
+    ids.slice(0, 700).map((id) => Buffer.from(id)),
+  );
+});
+
+test('an addition of many is all or nothing', () => {
+  const table = new CodeTable(16);
+  const random = seededRandom('all or nothing');
+  const ids = random.bytes(16 * 50);
+  const codes = random.bytes(2 * 50);
+  table.addAll(ids.subarray(0, 16 * 20), codes.subarray(0, 40));
+  for (const bad of [
+    ids.subarray(16 * 19),
+    Buffer.concat([ids.subarray(16 * 30), ids.subarray(16 * 30, 16 * 31)]),
+  ]) {
+    assert.throws(
+      () => table.addAll(bad, new Uint8Array(bad.length / 8).fill(77)),
+      (e) => isError(e, HASHING.ITEM_EXISTS),
+    );
+  }
+  assert.equal(table.lanes, 20);
+  assert.deepEqual(table.lanesHolding(Uint8Array.of(77, 77)), [], 'nothing of it stays');
+  assert.ok(!table.has(ids.subarray(16 * 30, 16 * 31)));
+  assert.equal(table.addAll(ids.subarray(16 * 20), codes.subarray(40)), 20);
+  for (let i = 0; i < 50; i++) assert.equal(table.laneOf(ids.subarray(16 * i, 16 * i + 16)), i);
+  assert.deepEqual(table.codes(0, 50), codes);
+  assert.deepEqual(table.itemIds(0, 50), ids);
+});
+
+test('erasing leaves no byte of code, id or query in any memory, and other items are found as before', () => {
+  const count = 3_000;
+  const random = seededRandom('erase');
+  const ids = random.bytes(16 * count);
+  const codes = random.bytes(8 * count);
+  const table = new CodeTable(64);
+  table.addAll(ids, codes);
+  const victim = 1_234;
+  const id = ids.slice(16 * victim, 16 * victim + 16);
+  const code = codes.slice(8 * victim, 8 * victim + 8);
+  assert.equal(table.search(code, 1)[0]!.lane, victim);
+  assert.deepEqual(table.lanesHolding(code), [victim]);
+  table.erase(id);
+  assert.deepEqual(table.lanesHolding(code), []);
+  for (const memory of table.memory()) {
+    const bytes = Buffer.from(memory.buffer as ArrayBuffer, memory.byteOffset, memory.length);
+    assert.equal(bytes.indexOf(id), -1);
+    // A query lies in memory as each of its bytes 16 times.
+    assert.equal(
+      bytes.indexOf(Buffer.from([...code.subarray(0, 2)].flatMap((byte) => Array(16).fill(byte)))),
+      -1,
+    );
+  }
+  for (let i = 0; i < count; i++) {
+    assert.equal(table.has(ids.subarray(16 * i, 16 * i + 16)), i !== victim);
+  }
+});
+
+test('the id table survives many erasures and additions', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 400 }), (steps) => {
+      const table = new CodeTable(8);
+      const here = new Map<number, number>();
+      for (const name of steps) {
+        const id = new Uint8Array(16).fill(name + 1);
+        const lane = here.get(name);
+        if (lane === undefined) here.set(name, table.add(id, Uint8Array.of(name)));
+        else {
+          assert.equal(table.erase(id), lane);
+          here.delete(name);
+        }
+      }
+      assert.equal(table.size, here.size);
+      for (let name = 0; name <= 60; name++) {
+        assert.equal(table.has(new Uint8Array(16).fill(name + 1)), here.has(name));
+      }
+    }),
+    { numRuns: 50, seed: 4 },
+  );
+});
+
+test('bad input is a coded error', () => {
+  assert.throws(
+    () => new CodeTable(264),
+    (e) => isError(e, HASHING.CODE_LENGTH_WRONG),
+  );
+  assert.throws(
+    () => new CodeTable(12),
+    (e) => isError(e, HASHING.CODE_LENGTH_WRONG),
+  );
+  const table = new CodeTable(64);
+  const code = new Uint8Array(8);
+  for (const k of [0, 1.5, Number.NaN]) {
+    assert.throws(
+      () => table.search(code, k),
+      (e) => isError(e, HASHING.OPTION_INVALID),
+    );
+  }
+  for (const radius of [-1, 65, 0.5]) {
+    assert.throws(
+      () => table.range(code, radius),
+      (e) => isError(e, HASHING.OPTION_INVALID),
+    );
+  }
+  assert.throws(
+    () => table.search(new Uint8Array(7), 1),
+    (e) => isError(e, HASHING.CODE_LENGTH_WRONG),
+  );
+  assert.throws(
+    () => table.searchAll(new Uint8Array(12), 1),
+    (e) => isError(e, HASHING.CODE_LENGTH_WRONG),
+  );
+  assert.throws(
+    () => table.addAll(new Uint8Array(17), code),
+    (e) => isError(e, HASHING.SHAPE_MISMATCH),
+  );
+  assert.throws(
+    () => table.erase(new Uint8Array(16)),
+    (e) => isError(e, HASHING.ITEM_NOT_FOUND),
+  );
+});
+
+test('kernel.ts is what kernel.wat builds: run "node libs/hashing/src/search/build.ts" and commit', async () => {
+  assert.equal(readFileSync(new URL('kernel.ts', import.meta.url), 'utf8'), await generate());
+});

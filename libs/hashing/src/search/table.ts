@@ -1,0 +1,284 @@
+/** Codes with the ids of their items: exact search, and erasure that leaves no byte. */
+import { randomBytes } from 'node:crypto';
+import { HASHING } from '../errors.ts';
+import { Best, UNLIMITED } from './best.ts';
+import { CHUNK_LANES, Chunks, type ChunksHandle, ITEM_ID_BYTES, QUERIES_A_PASS } from './chunks.ts';
+import type { CodeTableLike, LaneBits, Neighbour, SearchOptions } from './types.ts';
+
+export { ITEM_ID_BYTES } from './chunks.ts';
+
+/** Chosen anew by each process: ids come from outside and must not be able to pile up in one place of a table. */
+const HASH_KEY = new Uint32Array(new Uint8Array(randomBytes(16)).buffer);
+
+export interface CodeTableOptions {
+  /** In memory that worker threads can read as well. */
+  readonly shared?: boolean;
+}
+
+/** The lanes of `0..lanes` for which `takesPart` holds, as bits. */
+export function laneBits(lanes: number, takesPart: (lane: number) => boolean): LaneBits {
+  const bits = new Uint8Array(Math.ceil(lanes / 8));
+  for (let lane = 0; lane < lanes; lane++) if (takesPart(lane)) bits[lane >> 3]! |= 1 << (lane & 7);
+  return bits;
+}
+
+/**
+ * Exact search over binary codes in WebAssembly memory (layout: chunks.ts, inner loop: kernel.wat). A lane holds one item for ever;
+ * erasing overwrites its code and its id with zeros in place. Growth is in place too, so there is no second copy at any time.
+ *
+ * Ids are found through an open-addressing table of lane numbers (4 bytes a slot, at most half full); an erased lane's slot is closed by
+ * shifting its successors back, so the table is the one that never had it but for the order of insertion.
+ */
+export class CodeTable implements CodeTableLike {
+  readonly codeBits: number;
+  readonly #chunks: Chunks;
+  #lanes = 0;
+  #size = 0;
+  /** Lane + 1; 0 is free. */
+  #slots = new Uint32Array(64);
+
+  /** @param codeBits 8, 16, … 256  @throws LETHE-3406 */
+  constructor(codeBits: number, options: CodeTableOptions = {}) {
+    this.codeBits = codeBits;
+    this.#chunks = Chunks.create(codeBits, options.shared ?? false);
+  }
+
+  get lanes(): number {
+    return this.#lanes;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** For other threads; only of a table in shared memory. */
+  get handle(): ChunksHandle {
+    return this.#chunks.handle;
+  }
+
+  /** The memory, for a pool of threads over this table. */
+  get chunks(): Chunks {
+    return this.#chunks;
+  }
+
+  add(itemId: Uint8Array, code: Uint8Array): number {
+    if (itemId.length !== ITEM_ID_BYTES) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
+    this.#checkCode(code);
+    return this.addAll(itemId, code);
+  }
+
+  addAll(itemIds: Uint8Array, codes: Uint8Array): number {
+    const count = itemIds.length / ITEM_ID_BYTES;
+    if (!Number.isInteger(count)) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
+    if (codes.length !== count * this.#chunks.codeBytes) {
+      throw HASHING.CODE_LENGTH_WRONG(`a code of this table has ${this.#chunks.codeBytes} bytes`, {
+        details: { codes: codes.length, items: count },
+      });
+    }
+    const first = this.#lanes;
+    this.#chunks.reserve(first + count);
+    this.#makeRoom(this.#size + count);
+    this.#chunks.write(first, itemIds, codes);
+    for (let row = 0; row < count; row++) {
+      const slot = this.#slotOf(itemIds, row * ITEM_ID_BYTES);
+      if (this.#slots[slot] !== 0) {
+        for (let added = row - 1; added >= 0; added--) this.#forget(first + added);
+        for (let lane = first; lane < first + count; lane++) this.#chunks.wipe(lane);
+        throw HASHING.ITEM_EXISTS('the item is in the table already');
+      }
+      this.#slots[slot] = first + row + 1;
+    }
+    this.#lanes += count;
+    this.#size += count;
+    return first;
+  }
+
+  has(itemId: Uint8Array): boolean {
+    return this.#find(itemId) >= 0;
+  }
+
+  laneOf(itemId: Uint8Array): number {
+    const lane = this.#find(itemId);
+    if (lane < 0) throw HASHING.ITEM_NOT_FOUND('the item is not in the table');
+    return lane;
+  }
+
+  isLive(lane: number): boolean {
+    return lane >= 0 && lane < this.#lanes && this.#chunks.isLive(lane);
+  }
+
+  codes(from: number, to: number): Uint8Array {
+    const width = this.#chunks.codeBytes;
+    const out = new Uint8Array((to - from) * width);
+    for (let lane = from; lane < to; lane++) this.#chunks.read(lane, out, (lane - from) * width);
+    return out;
+  }
+
+  itemIds(from: number, to: number): Uint8Array {
+    const out = new Uint8Array((to - from) * ITEM_ID_BYTES);
+    for (let lane = from; lane < to; lane++) out.set(this.#idOf(lane), (lane - from) * ITEM_ID_BYTES);
+    return out;
+  }
+
+  erase(itemId: Uint8Array): number {
+    return this.eraseAll(itemId)[0] ?? this.laneOf(itemId);
+  }
+
+  eraseAll(itemIds: Uint8Array): number[] {
+    const lanes: number[] = [];
+    for (let at = 0; at < itemIds.length; at += ITEM_ID_BYTES) {
+      lanes.push(this.laneOf(itemIds.subarray(at, at + ITEM_ID_BYTES)));
+    }
+    if (new Set(lanes).size !== lanes.length) throw HASHING.ITEM_NOT_FOUND('an item is named twice');
+    for (const lane of lanes) {
+      this.#forget(lane);
+      this.#chunks.wipe(lane);
+    }
+    this.#size -= lanes.length;
+    return lanes;
+  }
+
+  search(query: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[] {
+    this.#checkCode(query);
+    return this.searchAll(query, k, options)[0]!;
+  }
+
+  searchAll(queries: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[][] {
+    if (!Number.isInteger(k) || k < 1) throw HASHING.OPTION_INVALID('k is not a positive integer');
+    return this.#scan(queries, Math.min(k, UNLIMITED - 1), this.codeBits, options.filter);
+  }
+
+  range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
+    this.#checkCode(query);
+    if (!Number.isInteger(hammingRadius) || hammingRadius < 0 || hammingRadius > this.codeBits) {
+      throw HASHING.OPTION_INVALID(`the radius is not within 0..${this.codeBits}`);
+    }
+    // Distances 255 and 256 are one to the kernel.
+    return this.#scan(query, UNLIMITED, hammingRadius, options.filter)[0]!.filter(
+      ({ distance }) => distance <= hammingRadius,
+    );
+  }
+
+  lanesHolding(code: Uint8Array): number[] {
+    this.#checkCode(code);
+    const lanes: number[] = [];
+    for (let lane = 0; lane < this.#chunks.capacity; lane++) {
+      if (this.#chunks.distance(lane, code) === 0) lanes.push(lane);
+    }
+    return lanes;
+  }
+
+  memory(): readonly Uint8Array[] {
+    return [this.#chunks.bytes];
+  }
+
+  /** All queries of a pass over one chunk, then the next chunk: codes come from memory once and from the second-level cache after. */
+  #scan(queries: Uint8Array, k: number, limit: number, filter: LaneBits | undefined): Neighbour[][] {
+    const chunks = this.#chunks;
+    const list = this.queriesOf(queries);
+    if (filter) chunks.setFilter(filter, this.#lanes);
+    const out: Neighbour[][] = [];
+    for (let from = 0; from < list.length; from += QUERIES_A_PASS) {
+      const searches = list.slice(from, from + QUERIES_A_PASS).map((query, i) => {
+        const slot = Chunks.slot(0, i);
+        chunks.open(slot, query, k, limit);
+        const best = new Best(chunks, k, query);
+        const drain = () => chunks.drain(slot, (lane, distance) => best.offer(lane, distance));
+        return { slot, best, drain };
+      });
+      for (let chunk = 0; chunk * CHUNK_LANES < this.#lanes; chunk++) {
+        for (const { slot, drain } of searches) {
+          chunks.scan(slot, chunk, this.#lanes, filter !== undefined, drain);
+        }
+      }
+      for (const { slot, best, drain } of searches) {
+        drain();
+        chunks.shut(slot);
+        out.push(this.neighbours(best));
+      }
+    }
+    return out;
+  }
+
+  /** @throws LETHE-3406 */
+  queriesOf(queries: Uint8Array): Uint8Array[] {
+    const width = this.#chunks.codeBytes;
+    if (queries.length % width !== 0) this.#checkCode(queries);
+    return Array.from({ length: queries.length / width }, (_, q) =>
+      queries.subarray(q * width, (q + 1) * width),
+    );
+  }
+
+  neighbours(best: Best): Neighbour[] {
+    return best.take().map(({ lane, distance }) => ({ itemId: this.#idOf(lane).slice(), lane, distance }));
+  }
+
+  #checkCode(code: Uint8Array): void {
+    if (code.length === this.#chunks.codeBytes) return;
+    throw HASHING.CODE_LENGTH_WRONG(`a code of this table has ${this.#chunks.codeBytes} bytes`, {
+      details: { bytes: code.length },
+    });
+  }
+
+  #idOf(lane: number): Uint8Array {
+    const at = this.#chunks.idAt(lane);
+    return this.#chunks.bytes.subarray(at, at + ITEM_ID_BYTES);
+  }
+
+  /** Where the probing for an id begins. */
+  #home(ids: Uint8Array, at: number): number {
+    let hash = HASH_KEY[0]!;
+    for (let i = 0; i < ITEM_ID_BYTES; i += 4) {
+      const word =
+        ids[at + i]! | (ids[at + i + 1]! << 8) | (ids[at + i + 2]! << 16) | (ids[at + i + 3]! << 24);
+      hash = Math.imul(hash ^ word ^ HASH_KEY[i >> 2]!, 0x9e37_79b1);
+      hash ^= hash >>> 15;
+    }
+    return hash & (this.#slots.length - 1);
+  }
+
+  /** Slot of the id, or the free one where it would stand. */
+  #slotOf(ids: Uint8Array, at: number): number {
+    const bytes = this.#chunks.bytes;
+    for (let slot = this.#home(ids, at); ; slot = (slot + 1) & (this.#slots.length - 1)) {
+      const entry = this.#slots[slot]!;
+      if (entry === 0) return slot;
+      const own = this.#chunks.idAt(entry - 1);
+      let i = 0;
+      while (i < ITEM_ID_BYTES && bytes[own + i] === ids[at + i]) i++;
+      if (i === ITEM_ID_BYTES) return slot;
+    }
+  }
+
+  #find(itemId: Uint8Array): number {
+    if (itemId.length !== ITEM_ID_BYTES) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
+    return this.#slots[this.#slotOf(itemId, 0)]! - 1;
+  }
+
+  /** Takes a lane out of the table of ids, while its id still stands in memory. */
+  #forget(lane: number): void {
+    const bytes = this.#chunks.bytes;
+    const mask = this.#slots.length - 1;
+    let hole = this.#slotOf(bytes, this.#chunks.idAt(lane));
+    for (let slot = (hole + 1) & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const home = this.#home(bytes, this.#chunks.idAt(this.#slots[slot]! - 1));
+      // An entry may move to the hole if its way from home leads over it.
+      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+        this.#slots[hole] = this.#slots[slot]!;
+        hole = slot;
+      }
+    }
+    this.#slots[hole] = 0;
+  }
+
+  #makeRoom(items: number): void {
+    if (2 * items <= this.#slots.length) return;
+    const old = this.#slots;
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * items)));
+    for (const entry of old) {
+      if (entry === 0) continue;
+      this.#slots[this.#slotOf(this.#chunks.bytes, this.#chunks.idAt(entry - 1))] = entry;
+    }
+    old.fill(0);
+  }
+}
