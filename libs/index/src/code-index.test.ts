@@ -12,7 +12,7 @@ import {
 } from '@lethe/hashing';
 import { compareBytes, type ErrorSpec, hex, isError, seededRandom } from '@lethe/std';
 import fc from 'fast-check';
-import { codeIn, idIn, madeUpBatch, madeUpIndex, optionsOf, WIDTHS } from './fixture.ts';
+import { codeIn, idIn, madeUpBatch, madeUpIndex, optionsOf, plainly, WIDTHS } from './fixture.ts';
 import {
   CodeIndex,
   decodeManifest,
@@ -149,9 +149,10 @@ test('over a segment border: one root, proofs across, and an erasure rewrites on
 });
 
 test('searches filter by modality, labels, version and person as a plain look at the entries does', async () => {
-  const { index, batch } = await madeUpIndex(400);
+  const { index, store, batch } = await madeUpIndex(400);
   await (await index.erase([idIn(batch, 3), idIn(batch, 77)], 9n)).commit();
   await (await index.reencode([{ itemId: idIn(batch, 8), code: codeIn(batch, 9) }], 2)).commit();
+  const plain = await CodeIndex.open(index.manifest(), plainly(store));
   const many = new Set(Array.from({ length: 30 }, (_, i) => `person-${i}`));
   const filters = [
     undefined,
@@ -188,6 +189,7 @@ test('searches filter by modality, labels, version and person as a plain look at
       const found = index.range(codeIn(batch, 9), 64, filter);
       assert.deepEqual(found.map(({ itemId }) => hex(itemId)).sort(), expected, JSON.stringify(filter));
       assert.deepEqual(index.search(codeIn(batch, 9), 7, filter), found.slice(0, 7));
+      assert.deepEqual(plain.range(codeIn(batch, 9), 64, filter), found);
     }
   }
   // The two nearest have one code now: the tie goes by id, and the lane follows the item.

@@ -11,6 +11,7 @@
  *     await change.commit();
  */
 import {
+  CodeTable,
   type ErasureProof,
   HASHING,
   type InclusionProof,
@@ -103,7 +104,7 @@ export class CodeIndex {
     this.codeBits = codeBits;
     this.classes = classes;
     this.#options = options;
-    this.#table = options.table(codeBits);
+    this.#table = this.#emptyTable();
   }
 
   /**
@@ -139,11 +140,11 @@ export class CodeIndex {
     const held: Held[] = [];
     const places = [options.store, ...(options.copies ?? [])];
     const take = (segment: Segment, number: number): void => {
-      index.#fill(segment, number);
       held.push({ segment, ref: segments[number]!, root: fromHex(segments[number]!.root) });
     };
     try {
       await inTurn(segments, TRAVELLING, (ref, number) => fetch(ref, number, places, manifest), take);
+      index.#fill(held.map(({ segment }) => segment));
     } catch (error) {
       for (const { segment } of held) segment.wipe();
       index.close();
@@ -316,10 +317,8 @@ export class CodeIndex {
       apply: () => {
         // The old one is overwritten by whoever replaces it; nobody searches in between, for this runs to its end.
         const old = this.#table;
-        this.#table = this.#options.table(this.codeBits);
-        for (const [number, { segment }] of this.#held.entries()) {
-          this.#fill(segments.get(number) ?? segment, number);
-        }
+        this.#table = this.#emptyTable();
+        this.#fill(this.#held.map(({ segment }, number) => segments.get(number) ?? segment));
         for (const bytes of old.memory()) bytes.fill(0);
       },
     });
@@ -506,21 +505,31 @@ export class CodeIndex {
     this.#filters.reset();
   }
 
-  /** Gives the table the rows of a segment as its next lanes. */
-  #fill(segment: Segment, number: number): void {
-    const first = this.#table.addAll(segment.columns.ids, segment.columns.codes);
-    assert(first === number * SEGMENT_ROWS, 'lanes are leaves');
-    const rows = segment.erasedRows();
-    if (rows.length === 0) return;
-    const ids = new Uint8Array(rows.length * ITEM_ID_BYTES);
-    for (const [i, row] of rows.entries()) {
-      ids.set(
-        segment.columns.ids.subarray(row * ITEM_ID_BYTES, (row + 1) * ITEM_ID_BYTES),
-        i * ITEM_ID_BYTES,
-      );
-      this.#erased.add(ids, i, first + row);
+  #emptyTable(): SearchTable {
+    return this.#options.table?.(this.codeBits) ?? new CodeTable(this.codeBits);
+  }
+
+  /** Fills the empty table with the segments' rows, in one call: its map by id is then made once, at its size. */
+  #fill(segments: readonly Segment[]): void {
+    const size = segments.reduce((sum, { rows }) => sum + rows, 0);
+    const ids = new Uint8Array(size * ITEM_ID_BYTES);
+    const codes = new Uint8Array((size * this.codeBits) / 8);
+    const gone: number[] = [];
+    for (const [number, segment] of segments.entries()) {
+      const first = number * SEGMENT_ROWS;
+      ids.set(segment.columns.ids, first * ITEM_ID_BYTES);
+      codes.set(segment.columns.codes, (first * this.codeBits) / 8);
+      for (const row of segment.erasedRows()) gone.push(first + row);
     }
-    this.#table.eraseAll(ids);
+    const first = this.#table.addAll(ids, codes);
+    codes.fill(0);
+    assert(first === 0, 'lanes are leaves');
+    const erased = new Uint8Array(gone.length * ITEM_ID_BYTES);
+    for (const [i, index] of gone.entries()) {
+      erased.set(ids.subarray(index * ITEM_ID_BYTES, (index + 1) * ITEM_ID_BYTES), i * ITEM_ID_BYTES);
+      this.#erased.add(erased, i, index);
+    }
+    this.#table.eraseAll(erased);
   }
 
   #bits(filter: SearchFilter | undefined): { filter?: Uint8Array } {

@@ -5,7 +5,7 @@ import { CodeIndex } from './code-index.ts';
 import { MemorySegments } from './memory-segments.ts';
 import { PlainTable } from './plain-table.ts';
 import type { SegmentStore } from './ports.ts';
-import type { EntryBatch } from './types.ts';
+import type { CodeIndexOptions, EntryBatch } from './types.ts';
 
 export const WIDTHS = { codeBits: 64, classes: 10 };
 
@@ -39,15 +39,25 @@ export const codeIn = (batch: EntryBatch, row: number): Uint8Array => {
   return batch.codes.slice(row * width, (row + 1) * width);
 };
 
+/** With the table that is meant to be used. */
 export const optionsOf = (store: SegmentStore, seed = 'index test') => ({
   store,
   random: seededRandom(seed),
+});
+
+/** With the plain table: to compare, and where a test reaches into the table's memory. */
+export const plainly = (store: SegmentStore) => ({
+  ...optionsOf(store),
   table: (codeBits: number) => new PlainTable(codeBits),
 });
 
 /** An index of made-up items, and the store that holds it. */
-export async function madeUpIndex(count: number, store: SegmentStore = new MemorySegments()) {
-  const index = CodeIndex.create({ ...optionsOf(store), ...WIDTHS });
+export async function madeUpIndex(
+  count: number,
+  store: SegmentStore = new MemorySegments(),
+  options: CodeIndexOptions = optionsOf(store),
+) {
+  const index = CodeIndex.create({ ...options, ...WIDTHS });
   const batch = madeUpBatch(count, seededRandom('batch'));
   const change = await index.append(batch, 1n);
   await change.commit();

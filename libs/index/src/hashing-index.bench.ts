@@ -52,7 +52,7 @@ const spread = (values: readonly number[]) => {
 };
 
 async function ingested(store: DirectorySegments, batches: readonly EntryBatch[]): Promise<CodeIndex> {
-  const index = CodeIndex.create({ store, random: secureRandom(), table, ...SHAPE });
+  const index = CodeIndex.create({ store, random: secureRandom(), ...SHAPE });
   for (const batch of batches) {
     const change = await index.append(batch);
     await store.saveManifest(change.manifest);
@@ -143,7 +143,7 @@ async function rebuild() {
       }
       baselines.push(now() - begun);
       begun = now();
-      const index = await CodeIndex.open(manifest, { store, random, table });
+      const index = await CodeIndex.open(manifest, { store, random });
       seconds.push(now() - begun);
       assert(index.size === count, 'all are there');
       index.close();

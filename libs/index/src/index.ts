@@ -3,7 +3,6 @@ export * from './directory-segments.ts';
 export * from './errors.ts';
 export * from './manifest.ts';
 export * from './memory-segments.ts';
-export * from './plain-table.ts';
 export * from './ports.ts';
 export * from './residue.ts';
 export * from './sweep.ts';

@@ -1,4 +1,4 @@
-/** The search table as one would write it down: what faster ones must agree with, and enough for a few thousand codes. */
+/** The search table as one would write it down: what the fast one must agree with. */
 import { distance, HASHING, ITEM_ID_BYTES, type Neighbour } from '@lethe/hashing';
 import { compareBytes } from '@lethe/std';
 import { IdMap } from './id-map.ts';

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CodeTable } from '@lethe/hashing';
 import { isError } from '@lethe/std';
-import { idIn, madeUpIndex } from './fixture.ts';
-import { type CodeIndex, INDEX, MemorySegments, needlesOf, PlainTable, scanForResidue } from './index.ts';
+import { idIn, madeUpIndex, plainly } from './fixture.ts';
+import { type CodeIndex, INDEX, MemorySegments, needlesOf, scanForResidue } from './index.ts';
+import { PlainTable } from './plain-table.ts';
 
 const newTable = (codeBits: number): PlainTable => new PlainTable(codeBits);
 const CLEAN = { ids: 0, codes: 0, salts: 0 };
 
 /** An index from which a person was erased, and what was theirs; a survivor has the same code as one of the items. */
-async function erased() {
+async function erased(table = newTable as (codeBits: number) => PlainTable | CodeTable) {
   const store = new MemorySegments();
-  const { index, batch } = await madeUpIndex(300, store);
+  const { index, batch } = await madeUpIndex(300, store, { ...plainly(store), table });
   const ids = index.itemsOf('person-7');
   const survivor = index.itemsOf('person-8')[0]!;
   const needles = needlesOf(index, ids);
@@ -21,16 +23,18 @@ async function erased() {
 }
 
 test('planted copies are found; after an erasure nothing is, though a survivor has one of the codes and the ledger the ids', async () => {
-  const { index, store, needles } = await erased();
-  assert.ok(needles.length > 1);
-  const report = await scanForResidue(index, needles, { newTable, store });
-  assert.deepEqual(report, {
-    planted: 5 * needles.length,
-    lanes: 300,
-    inMemory: CLEAN,
-    inStore: CLEAN,
-    inTable: CLEAN,
-  });
+  for (const table of [newTable, (codeBits: number) => new CodeTable(codeBits)]) {
+    const { index, store, needles } = await erased(table);
+    assert.ok(needles.length > 1);
+    const report = await scanForResidue(index, needles, { newTable: table, store });
+    assert.deepEqual(report, {
+      planted: 5 * needles.length,
+      lanes: 300,
+      inMemory: CLEAN,
+      inStore: CLEAN,
+      inTable: CLEAN,
+    });
+  }
 });
 
 test('each kind of residue is found where it is: code, salt, id, in memory, store and table', async () => {

@@ -84,8 +84,8 @@ export interface CodeIndexOptions {
   readonly store: SegmentStore;
   /** Source of the ledger's salts: a secure one wherever codes are of people. */
   readonly random: RandomSource;
-  /** Makes an empty search table. */
-  readonly table: (codeBits: number) => SearchTable;
+  /** Makes an empty search table; absent: a `CodeTable` in this thread's memory. */
+  readonly table?: (codeBits: number) => SearchTable;
 }
 
 export interface ScrubReport {
