@@ -259,6 +259,20 @@ export class Chunks {
       this.#bytes.fill(query[j]!, slot + QUERY_AT + 16 * j, slot + QUERY_AT + 16 * (j + 1));
   }
 
+  /** The query of a slot, read back. */
+  queryOf(slot: number): Uint8Array {
+    return Uint8Array.from({ length: this.codeBytes }, (_, j) => this.#bytes[slot + QUERY_AT + 16 * j]!);
+  }
+
+  kOf(slot: number): number {
+    return this.#words[slot / 4]!;
+  }
+
+  /** The page through which threads agree on what to do. */
+  job(): Int32Array {
+    return new Int32Array(this.handle.memory.buffer, 0, PAGE / 4);
+  }
+
   /** Nothing of the query stays. */
   shut(slot: number): void {
     this.#bytes.fill(0, slot, slot + SLOT_BYTES);

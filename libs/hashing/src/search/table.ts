@@ -31,6 +31,8 @@ export function laneBits(lanes: number, takesPart: (lane: number) => boolean): L
  */
 export class CodeTable implements CodeTableLike {
   readonly codeBits: number;
+  /** Whether other threads can read the memory. */
+  readonly shared: boolean;
   readonly #chunks: Chunks;
   #lanes = 0;
   #size = 0;
@@ -40,7 +42,8 @@ export class CodeTable implements CodeTableLike {
   /** @param codeBits 8, 16, … 256  @throws LETHE-3406 */
   constructor(codeBits: number, options: CodeTableOptions = {}) {
     this.codeBits = codeBits;
-    this.#chunks = Chunks.create(codeBits, options.shared ?? false);
+    this.shared = options.shared ?? false;
+    this.#chunks = Chunks.create(codeBits, this.shared);
   }
 
   get lanes(): number {
@@ -51,7 +54,7 @@ export class CodeTable implements CodeTableLike {
     return this.#size;
   }
 
-  /** For other threads; only of a table in shared memory. */
+  /** For `serveSharedScans` in another thread. */
   get handle(): ChunksHandle {
     return this.#chunks.handle;
   }
@@ -63,7 +66,7 @@ export class CodeTable implements CodeTableLike {
 
   add(itemId: Uint8Array, code: Uint8Array): number {
     if (itemId.length !== ITEM_ID_BYTES) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
-    this.#checkCode(code);
+    this.checkQuery(code);
     return this.addAll(itemId, code);
   }
 
@@ -139,7 +142,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   search(query: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[] {
-    this.#checkCode(query);
+    this.checkQuery(query);
     return this.searchAll(query, k, options)[0]!;
   }
 
@@ -149,7 +152,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
-    this.#checkCode(query);
+    this.checkQuery(query);
     if (!Number.isInteger(hammingRadius) || hammingRadius < 0 || hammingRadius > this.codeBits) {
       throw HASHING.OPTION_INVALID(`the radius is not within 0..${this.codeBits}`);
     }
@@ -160,7 +163,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   lanesHolding(code: Uint8Array): number[] {
-    this.#checkCode(code);
+    this.checkQuery(code);
     const lanes: number[] = [];
     for (let lane = 0; lane < this.#chunks.capacity; lane++) {
       if (this.#chunks.distance(lane, code) === 0) lanes.push(lane);
@@ -203,7 +206,7 @@ export class CodeTable implements CodeTableLike {
   /** @throws LETHE-3406 */
   queriesOf(queries: Uint8Array): Uint8Array[] {
     const width = this.#chunks.codeBytes;
-    if (queries.length % width !== 0) this.#checkCode(queries);
+    if (queries.length % width !== 0) this.checkQuery(queries);
     return Array.from({ length: queries.length / width }, (_, q) =>
       queries.subarray(q * width, (q + 1) * width),
     );
@@ -213,7 +216,8 @@ export class CodeTable implements CodeTableLike {
     return best.take().map(({ lane, distance }) => ({ itemId: this.#idOf(lane).slice(), lane, distance }));
   }
 
-  #checkCode(code: Uint8Array): void {
+  /** @throws LETHE-3406 */
+  checkQuery(code: Uint8Array): void {
     if (code.length === this.#chunks.codeBytes) return;
     throw HASHING.CODE_LENGTH_WRONG(`a code of this table has ${this.#chunks.codeBytes} bytes`, {
       details: { bytes: code.length },
