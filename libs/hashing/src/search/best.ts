@@ -38,11 +38,6 @@ export class Best {
     this.#worst = this.#found[this.#k - 1];
   }
 
-  /** How many were offered and kept at distances up to this. */
-  within(distance: number): number {
-    return this.#found.reduce((sum, candidate) => sum + Number(candidate.distance <= distance), 0);
-  }
-
   /** The k best (all, if unlimited), in order. */
   take(): { readonly lane: number; readonly distance: number }[] {
     this.#keep();

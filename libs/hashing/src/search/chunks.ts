@@ -182,12 +182,16 @@ export class Chunks {
       const lane = first + row;
       const rows = Math.min(count - row, CHUNK_LANES - (lane % CHUNK_LANES));
       bytes.set(itemIds.subarray(ITEM_ID_BYTES * row, ITEM_ID_BYTES * (row + rows)), this.idAt(lane));
-      for (let i = 0; i < rows; i++) {
-        const at = this.codeAt(lane + i);
-        const from = (row + i) * width;
-        for (let j = 0; j < width; j++) bytes[at + 16 * j] = codes[from + j]!;
+      const inside = lane % CHUNK_LANES;
+      const chunk = this.#chunkOf(lane);
+      const block = 16 * this.#planes;
+      let from = row * width;
+      for (let i = inside; i < inside + rows; i++) {
+        const at = chunk + (i >> 4) * block + (i & 15);
+        for (let j = 0; j < width; j++) bytes[at + 16 * j] = codes[from++]!;
       }
-      for (let i = 0; i < rows; i++) this.#setLive(lane + i, true);
+      const live = this.#liveAt(chunk);
+      for (let i = inside; i < inside + rows; i++) bytes[live + (i >> 3)]! |= 1 << (i & 7);
       row += rows;
     }
   }
@@ -278,14 +282,17 @@ export class Chunks {
     this.#bytes.fill(0, slot, slot + SLOT_BYTES);
   }
 
-  /** Scans one chunk for the search in a slot; `drain` is called whenever the slot's room is used up. */
-  scan(slot: number, chunk: number, lanes: number, filtered: boolean, drain: () => void): void {
+  /**
+   * Scans one chunk for the search in a slot.
+   * @param drain called whenever the slot's room is used up  @param skipped lanes of the chunk to leave out, a multiple of 64
+   */
+  scan(slot: number, chunk: number, lanes: number, filtered: boolean, drain: () => void, skipped = 0): void {
     const first = chunk * CHUNK_LANES;
     const codes = this.#chunkOf(first);
     const live = this.#liveAt(codes);
     const filter = filtered ? live + LANE_BITS_BYTES : live;
     const steps = Math.ceil(Math.min(lanes - first, CHUNK_LANES) / 64);
-    for (let done = 0; done < steps; ) {
+    for (let done = skipped / 64; done < steps; ) {
       const left = this.#scan(
         slot,
         codes + 64 * this.#planes * done,

@@ -108,6 +108,60 @@ test('finds what the definition finds: all widths, shapes, filters, after erasur
   );
 });
 
+test('the multi-index finds what the scan finds, after erasures and additions, and is what it would be without the erased', () => {
+  fc.assert(
+    fc.property(
+      arbitrary,
+      fc.boolean(),
+      ({ codeBits, count, shape, seed, k, erase, filtered }, calibrated) => {
+        if (count < 2 || count > 300) return;
+        const { itemIds, codes, queries } = caseOf(codeBits, count, shape, seed);
+        const width = codeBits / 8;
+        const table = new CodeTable(codeBits);
+        const some = Math.ceil(count / 2);
+        table.addAll(itemIds.subarray(0, 16 * some), codes.subarray(0, width * some));
+        if (calibrated) table.calibrate(() => performance.now());
+        if (!calibrated || table.plan?.via !== 'multi-index') table.buildMultiIndex();
+        const { length } = table.memory();
+        table.addAll(itemIds.subarray(16 * some), codes.subarray(width * some));
+        const random = seededRandom('victims', seed).bytes(count);
+        const victims = Array.from(random.keys()).filter((lane) => random[lane]! < 256 * erase);
+        table.eraseAll(Uint8Array.from(victims.flatMap((v) => [...itemIds.subarray(16 * v, 16 * v + 16)])));
+        const filter = filtered ? laneBits(count, (lane) => lane % 3 === 0) : undefined;
+        for (const via of ['multi-index', 'auto'] as const) {
+          const expected = table.searchAll(queries, k, { filter, via: 'scan' });
+          assert.deepEqual(table.searchAll(queries, k, { filter, via }), expected);
+        }
+        assert.equal(length, table.memory().length, 'all of it is there to be scanned');
+      },
+    ),
+    { numRuns: 150, seed: 4 },
+  );
+  const random = seededRandom('as if never there');
+  const ids = random.bytes(16 * 640);
+  const codes = random.bytes(8 * 640);
+  const erased = ids.subarray(16 * 100, 16 * 164);
+  const early = new CodeTable(64);
+  early.addAll(ids, codes);
+  early.eraseAll(erased);
+  early.buildMultiIndex(4);
+  const late = new CodeTable(64);
+  late.addAll(ids, codes);
+  late.buildMultiIndex(4);
+  late.eraseAll(erased);
+  const tablesOf = (table: CodeTable) =>
+    table
+      .memory()
+      .slice(1)
+      .map((memory) =>
+        Buffer.from(memory)
+          .toString('hex')
+          .replace(/(00)+$/, ''),
+      );
+  assert.equal(tablesOf(late).length, 8);
+  assert.deepEqual(tablesOf(late), tablesOf(early));
+});
+
 test('several chunks of equal codes: the lowest ids of all, in bounded memory', () => {
   const count = 40_000;
   const table = new CodeTable(64);

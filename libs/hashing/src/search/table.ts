@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { HASHING } from '../errors.ts';
 import { Best, UNLIMITED } from './best.ts';
 import { CHUNK_LANES, Chunks, type ChunksHandle, ITEM_ID_BYTES, QUERIES_A_PASS } from './chunks.ts';
+import { MultiIndex, type SearchCosts } from './multi-index.ts';
 import type { CodeTableLike, LaneBits, Neighbour, SearchOptions } from './types.ts';
 
 export { ITEM_ID_BYTES } from './chunks.ts';
@@ -13,6 +14,15 @@ const HASH_KEY = new Uint32Array(new Uint8Array(randomBytes(16)).buffer);
 export interface CodeTableOptions {
   /** In memory that worker threads can read as well. */
   readonly shared?: boolean;
+}
+
+/** How a table searches, and the measurements that say so. */
+export interface SearchPlan {
+  readonly via: 'scan' | 'multi-index';
+  readonly substrings: number;
+  /** Lanes for which it was measured; later ones are scanned, and beyond an eighth more everything is. */
+  readonly lanes: number;
+  readonly costs: SearchCosts;
 }
 
 /** The lanes of `0..lanes` for which `takesPart` holds, as bits. */
@@ -38,6 +48,8 @@ export class CodeTable implements CodeTableLike {
   #size = 0;
   /** Lane + 1; 0 is free. */
   #slots = new Uint32Array(64);
+  #multi: MultiIndex | undefined;
+  #plan: SearchPlan | undefined;
 
   /** @param codeBits 8, 16, … 256  @throws LETHE-3406 */
   constructor(codeBits: number, options: CodeTableOptions = {}) {
@@ -133,6 +145,7 @@ export class CodeTable implements CodeTableLike {
       lanes.push(this.laneOf(itemIds.subarray(at, at + ITEM_ID_BYTES)));
     }
     if (new Set(lanes).size !== lanes.length) throw HASHING.ITEM_NOT_FOUND('an item is named twice');
+    this.#multi?.erase(lanes);
     for (const lane of lanes) {
       this.#forget(lane);
       this.#chunks.wipe(lane);
@@ -148,7 +161,81 @@ export class CodeTable implements CodeTableLike {
 
   searchAll(queries: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[][] {
     if (!Number.isInteger(k) || k < 1) throw HASHING.OPTION_INVALID('k is not a positive integer');
-    return this.#scan(queries, Math.min(k, UNLIMITED - 1), this.codeBits, options.filter);
+    const bounded = Math.min(k, UNLIMITED - 1);
+    const via = options.via ?? 'auto';
+    const multi = this.#multi;
+    const tables = via === 'multi-index' || (via === 'auto' && this.plan?.via === 'multi-index');
+    if (!tables || multi === undefined) return this.#scan(queries, bounded, this.codeBits, options.filter);
+    return this.queriesOf(queries).map(
+      (query) =>
+        this.#searchTables(multi, query, bounded, options.filter, via === 'auto') ??
+        this.#scan(query, bounded, this.codeBits, options.filter)[0]!,
+    );
+  }
+
+  /** What `via: 'auto'` follows; undefined before `calibrate` and when the table has grown by more than an eighth since. */
+  get plan(): SearchPlan | undefined {
+    return this.#plan && this.#lanes <= 1.125 * this.#plan.lanes ? this.#plan : undefined;
+  }
+
+  /** Builds the tables of a multi-index anew over all lanes. @param substrings number of tables, about K / log2(n) unless told */
+  buildMultiIndex(substrings?: number): void {
+    this.dropMultiIndex();
+    this.#multi = new MultiIndex(this.#chunks, this.#lanes, substrings);
+  }
+
+  /** Overwrites the tables of the multi-index and forgets the plan. */
+  dropMultiIndex(): void {
+    this.#multi?.clear();
+    this.#multi = undefined;
+    this.#plan = undefined;
+  }
+
+  /**
+   * Builds a multi-index and measures, on codes of this table with some bits changed, what a scan and what a look-up costs here. From
+   * then on `auto` tries the tables first and scans as soon as that is likely to be faster. The results are the same bytes either way.
+   * @param nowMs a clock, such as `() => performance.now()`  @returns the decision, kept as `plan`; undefined for fewer than 64 items
+   */
+  calibrate(nowMs: () => number): SearchPlan | undefined {
+    this.buildMultiIndex();
+    const multi = this.#multi!;
+    if (multi.live < 64) return undefined;
+    const probes: Uint8Array[] = [];
+    for (let i = 0; probes.length < 16; i++) {
+      const lane = Math.floor((i * this.#lanes) / 16 + i / 16) % this.#lanes;
+      if (!this.#chunks.isLive(lane) && i < 16 * 64) continue;
+      const code = this.codes(lane, lane + 1);
+      for (let j = i % 3; j < code.length; j += 3) code[j]! ^= 1 << (i & 7);
+      probes.push(code);
+    }
+    const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
+    const cost = (work: (probe: Uint8Array) => number) => {
+      const ns = (probe: Uint8Array) => {
+        const from = nowMs();
+        const units = work(probe);
+        return (1e6 * (nowMs() - from)) / units;
+      };
+      // The first round is for the compilers.
+      probes.map(ns);
+      return median(probes.map(ns));
+    };
+    const scanNsPerCode = cost((probe) => {
+      this.#scan(probe, 1, this.codeBits, undefined);
+      return this.#lanes;
+    });
+    const lookUpNs = cost((probe) => {
+      const sizes = new Uint32Array(this.codeBits + 1);
+      return multi.search(probe, 1, undefined, new Best(this.#chunks, 1, probe), sizes, { depth: 2 }).lookUps;
+    });
+    // With no room for the first table and its bucket a search could only ever give up.
+    const via = multi.worthwhile({ scanNsPerCode, lookUpNs }) ? 'multi-index' : 'scan';
+    const costs = { scanNsPerCode, lookUpNs };
+    this.#plan = { via, substrings: multi.substrings, lanes: this.#lanes, costs };
+    if (via === 'scan') {
+      multi.clear();
+      this.#multi = undefined;
+    }
+    return this.#plan;
   }
 
   range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
@@ -172,7 +259,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   memory(): readonly Uint8Array[] {
-    return [this.#chunks.bytes];
+    return [this.#chunks.bytes, ...(this.#multi?.memory() ?? [])];
   }
 
   /** All queries of a pass over one chunk, then the next chunk: codes come from memory once and from the second-level cache after. */
@@ -201,6 +288,40 @@ export class CodeTable implements CodeTableLike {
       }
     }
     return out;
+  }
+
+  /** @returns undefined when the tables gave up */
+  #searchTables(
+    multi: MultiIndex,
+    query: Uint8Array,
+    k: number,
+    filter: LaneBits | undefined,
+    mayGiveUp: boolean,
+  ): Neighbour[] | undefined {
+    const chunks = this.#chunks;
+    const best = new Best(chunks, k, query);
+    const sizes = new Uint32Array(this.codeBits + 1);
+    if (multi.covered < this.#lanes) {
+      const slot = Chunks.slot(0, 0);
+      const drain = () =>
+        chunks.drain(slot, (lane) => {
+          const distance = chunks.distance(lane, query);
+          sizes[distance]!++;
+          best.offer(lane, distance);
+        });
+      if (filter) chunks.setFilter(filter, this.#lanes);
+      chunks.open(slot, query, k, this.codeBits);
+      const first = Math.floor(multi.covered / CHUNK_LANES);
+      for (let chunk = first; chunk * CHUNK_LANES < this.#lanes; chunk++) {
+        const skipped = chunk === first ? multi.covered % CHUNK_LANES : 0;
+        chunks.scan(slot, chunk, this.#lanes, filter !== undefined, drain, skipped);
+      }
+      drain();
+      chunks.shut(slot);
+    }
+    const costs = mayGiveUp ? this.#plan?.costs : undefined;
+    const { complete } = multi.search(query, k, filter, best, sizes, { costs });
+    return complete ? this.neighbours(best) : undefined;
   }
 
   /** @throws LETHE-3406 */
