@@ -8,7 +8,7 @@ import type { Codebook } from './codebook.ts';
 import { HASHING } from './errors.ts';
 import type { FeatureMap } from './features.ts';
 import { createFeatureMap } from './features.ts';
-import type { HashFunction } from './function.ts';
+import type { HashFunction, HashOptions } from './function.ts';
 import { encodeFeatures, fitHashFunction, weightsDigest } from './function.ts';
 import type { HeadStatistics } from './statistics.ts';
 import {
@@ -40,12 +40,12 @@ export interface CrossModalOptions {
 /**
  * Chosen on validation splits of the icons' training part with `quality.bench.ts --tune`: no query had a part in it.
  */
-export const DEFAULT_CROSS_MODAL = {
+export const DEFAULT_CROSS_MODAL: HashOptions = {
   seed: 'lethe-1',
   codeBits: 64,
   featureDim: 1_024,
   lambda: 65_536,
-} as const;
+};
 
 /** Sums of each modality, by name. */
 export type CrossModalStatistics = Readonly<Record<string, HeadStatistics>>;

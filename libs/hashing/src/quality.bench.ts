@@ -1,93 +1,344 @@
 /**
- * Quality and cost of the analytic head on the digits: `node libs/hashing/src/quality.bench.ts [featureDim] [lambda] [seed]`.
+ * Quality and cost of the analytic head: `node libs/hashing/src/quality.bench.ts [--json] [--seeds=5] [--tune]`.
  *
- * before   the function knows digits 0-7; queries of all ten digits against codes of the first wave and, for 8 and 9, codes by the
- *          old function too (the stale baseline)
- * after    updated from the second wave alone; old codes stay as they are, new items and queries use the new function
- * full     trained on everything, every code computed anew
+ * Phosphor icons, 6 tasks of 3 categories, every fifth icon held out as queries, one shared label is relevant, mAP@all in expectation
+ * over ties. Pictures are 16 x 16 ink, texts the Universal Sentence Encoder; both as bytes by fixed scales. A seed decides the order
+ * of classes and the icons held out. Needs `npm run data -- phosphor use`. `--tune` prints the validation grid that the defaults were
+ * chosen by: validation icons are every fifth of the training part, and no query is read.
  */
-import type { DataRecord } from '@lethe/datasets';
-import { byteMatrix, labelsOf, loadMnist, vectorWidth } from '@lethe/datasets';
-import { concatBytes, hex } from '@lethe/std';
-import type { HashFunction, HeadStatistics } from './index.ts';
+import { cpus } from 'node:os';
+import { loadPhosphor, PHOSPHOR_CATEGORIES, phosphorTasks, taskPlan } from '@lethe/datasets';
+import { phosphorTexts, USE_WIDTH } from '@lethe/datasets/encoders';
+import { seededRandom } from '@lethe/std';
+import type { CrossModalOptions } from './cross-modal.ts';
+import { DEFAULT_CROSS_MODAL } from './cross-modal.ts';
+import type { EvaluationSet, LifelongMethod, LifelongPlan, ProtocolReport } from './evaluation/index.ts';
+import {
+  analyticMethod,
+  cosinePrecisions,
+  itemsOf,
+  meanOf,
+  randomProjectionMethod,
+  ridgeEmbedding,
+  runProtocol,
+  seedInterval,
+} from './evaluation/index.ts';
 import {
   addItems,
   allocateClasses,
-  averagePrecisions,
   createFeatureMap,
-  DEFAULT_HASH_OPTIONS,
   emptyCodebook,
   emptyStatistics,
-  encodeFeatures,
   fitHashFunction,
-  meanAveragePrecision,
+  quantiseEmbeddings,
   targetsOf,
-  weightsDigest,
 } from './index.ts';
 
-const options = {
-  ...DEFAULT_HASH_OPTIONS,
-  ...(process.argv[2] ? { featureDim: Number(process.argv[2]) } : {}),
-  ...(process.argv[3] ? { lambda: Number(process.argv[3]) } : {}),
-  ...(process.argv[4] ? { seed: process.argv[4] } : {}),
+const started = performance.now();
+const json = process.argv.includes('--json');
+const option = process.argv.find((word) => word.startsWith('--seeds='));
+const seeds = Array.from({ length: option ? Number(option.slice(8)) : 5 }, (_, seed) => seed);
+const say = json ? console.error : console.log;
+
+const SIDE = 16;
+const { icons, pictures, side } = loadPhosphor();
+const texts = await phosphorTexts(icons);
+const set: EvaluationSet = {
+  classes: PHOSPHOR_CATEGORIES,
+  labels: icons.map((icon) => icon.labels),
+  modalities: {
+    image: { inputs: shrink(pictures, side, SIDE), width: SIDE * SIDE, views: 6 },
+    text: { inputs: quantiseEmbeddings(texts, USE_WIDTH), width: USE_WIDTH, views: 1 },
+  },
 };
-const { spec, waves, waveClasses, test } = loadMnist();
-const [first, second] = waves as [readonly DataRecord[], readonly DataRecord[]];
-const map = createFeatureMap({
-  seed: options.seed,
-  featureDim: options.featureDim,
-  inputWidth: vectorWidth(spec),
-});
-const codebook = allocateClasses(emptyCodebook(options.codeBits), spec.label.classes);
-const empty = emptyStatistics(options.featureDim, options.codeBits);
-const setting = { features: map.spec, codebook, lambda: options.lambda };
+const ACROSS = [
+  ['image', 'text'],
+  ['text', 'image'],
+] as const;
+const WITHIN = [
+  ['image', 'image'],
+  ['text', 'text'],
+] as const;
 
-/** Statistics of `records` on top of `base`, and the solve; milliseconds of each. */
-function learn(base: HeadStatistics, records: readonly DataRecord[], version: number) {
-  const inputs = byteMatrix(spec, records);
-  const t0 = performance.now();
-  const features = map.apply(inputs);
-  const t1 = performance.now();
-  const statistics = addItems(base, { features, targets: targetsOf(codebook, labelsOf(records)) });
-  const t2 = performance.now();
-  const fn = fitHashFunction(statistics, { ...setting, version });
-  const ms = { features: t1 - t0, sums: t2 - t1, solve: performance.now() - t2 };
-  return { fn, statistics, ms, total: ms.features + ms.sums + ms.solve };
+/** Means of squares of pixels. */
+function shrink(from: Uint8Array, width: number, to: number): Uint8Array {
+  const step = width / to;
+  const count = from.length / width ** 2;
+  const out = new Uint8Array(count * to * to);
+  for (let picture = 0; picture < count; picture++) {
+    for (let y = 0; y < to; y++) {
+      for (let x = 0; x < to; x++) {
+        let sum = 0;
+        for (let dy = 0; dy < step; dy++) {
+          for (let dx = 0; dx < step; dx++)
+            sum += from[(picture * width + y * step + dy) * width + x * step + dx]!;
+        }
+        out[(picture * to + y) * to + x] = Math.round(sum / step ** 2);
+      }
+    }
+  }
+  return out;
 }
 
-const codesOf = (fn: HashFunction, records: readonly { readonly values: DataRecord['values'] }[]) =>
-  encodeFeatures(fn, map.apply(byteMatrix(spec, records)));
-const queryLabels = labelsOf(test);
-const itemLabels = labelsOf([...first, ...second]);
+function options(codeBits: number, featureDim: number, lambda: number): CrossModalOptions {
+  const of = (inputWidth: number) => ({ inputWidth, featureDim, lambda });
+  return {
+    seed: DEFAULT_CROSS_MODAL.seed,
+    codeBits,
+    modalities: { image: of(SIDE * SIDE), text: of(USE_WIDTH) },
+  };
+}
+const { codeBits, featureDim, lambda } = DEFAULT_CROSS_MODAL;
+const analytic = (policy: 'lifelong' | 'full' | 'stale', bits = codeBits, dim = featureDim, ridge = lambda) =>
+  analyticMethod(policy, options(bits, dim, ridge), { names: PHOSPHOR_CATEGORIES, tasks: 6 });
+const overall = (report: ProtocolReport) => report.directions.map((d) => d.overall);
+const show = (values: readonly number[]) => {
+  const { mean, low, high } = seedInterval(values);
+  return `${mean.toFixed(4)} [${low.toFixed(4)}, ${high.toFixed(4)}]`;
+};
 
-function quality(fn: HashFunction, codes: Uint8Array) {
-  const queries = { codes: codesOf(fn, test), labels: queryLabels };
-  const precisions = averagePrecisions(queries, { codes, labels: itemLabels }, options.codeBits);
-  const of = (classes?: readonly number[]) =>
-    meanAveragePrecision(precisions, queryLabels, classes).toFixed(4);
-  return `mAP all ${of()}  first wave ${of(waveClasses[0])}  second wave ${of(waveClasses[1])}`;
+/** Tasks within the training part of a plan. */
+function validationPlan(plan: LifelongPlan, seed: number): LifelongPlan {
+  const train = plan.tasks.flatMap((task) => task.items).sort((a, b) => a - b);
+  const inner = taskPlan(
+    train.map((icon) => set.labels[icon]!),
+    { classes: PHOSPHOR_CATEGORIES.length, classesPerTask: 3, holdOutEvery: 5, seed: 1_000 + seed },
+  );
+  return {
+    ...inner,
+    tasks: inner.tasks.map((task) => ({ ...task, items: task.items.map((at) => train[at]!) })),
+    heldOut: inner.heldOut.map((at) => train[at]!),
+  };
 }
 
-const show = (ms: Record<string, number>) =>
-  Object.entries(ms)
-    .map(([name, value]) => `${name} ${value.toFixed(0)} ms`)
-    .join('  ');
+async function tune(): Promise<void> {
+  for (const dim of [512, 1_024, 2_048]) {
+    for (const ridge of [10_000, 65_536, 1_000_000]) {
+      const runs: number[][] = [];
+      for (const seed of seeds.slice(0, 3)) {
+        const plan = validationPlan(phosphorTasks(icons, seed), seed);
+        runs.push(overall(await runProtocol(set, plan, analytic('lifelong', codeBits, dim, ridge), ACROSS)));
+      }
+      const mean = (d: number) => (runs.reduce((sum, run) => sum + run[d]!, 0) / runs.length).toFixed(4);
+      say(`D ${dim}  lambda ${ridge}  image->text ${mean(0)}  text->image ${mean(1)}`);
+    }
+  }
+}
 
-// The first call compiles the loops; without it the initial fit would be charged for that.
-learn(empty, first.slice(0, 512), 1);
-const initial = learn(empty, first, 1);
-const updated = learn(initial.statistics, second, 2);
-const full = learn(empty, [...second, ...first], 2);
-const oldCodes = codesOf(initial.fn, first);
-console.log(`D ${options.featureDim}  K ${options.codeBits}  lambda ${options.lambda}  seed ${options.seed}`);
-console.log(`initial  ${show(initial.ms)}`);
-console.log(`update   ${show(updated.ms)}  total ${updated.total.toFixed(0)} ms`);
-console.log(`full     ${show(full.ms)}  total ${full.total.toFixed(0)} ms`);
-const withoutFeatures = 1 - (updated.ms.sums + updated.ms.solve) / (full.ms.sums + full.ms.solve);
-console.log(
-  `saved    ${(1 - updated.total / full.total).toFixed(3)} (sums and solve alone: ${withoutFeatures.toFixed(3)})`,
-);
-console.log(`equal    ${hex(weightsDigest(updated.fn)) === hex(weightsDigest(full.fn))}`);
-console.log(`before   ${quality(initial.fn, codesOf(initial.fn, [...first, ...second]))}`);
-console.log(`after    ${quality(updated.fn, concatBytes(oldCodes, codesOf(updated.fn, second)))}`);
-console.log(`full     ${quality(full.fn, codesOf(full.fn, [...first, ...second]))}`);
+/** Pictures to sentence embeddings; all icons of the training part at once, so it has no tasks. */
+function embeddingBaseline(plan: LifelongPlan): number[] {
+  const train = plan.tasks.flatMap((task) => task.items);
+  const unit = (groups: readonly number[]) =>
+    Float64Array.from(groups.flatMap((at) => [...texts.subarray(at * USE_WIDTH, (at + 1) * USE_WIDTH)]));
+  const seen = itemsOf(set, 'image', train);
+  const asked = itemsOf(set, 'image', plan.heldOut);
+  const map = ridgeEmbedding(seen.inputs, unit(seen.groups), {
+    inputWidth: SIDE * SIDE,
+    width: USE_WIDTH,
+    lambda: 1e8,
+  });
+  const pictureItems = { values: map(seen.inputs), width: USE_WIDTH, labels: seen.labels };
+  const pictureQueries = { values: map(asked.inputs), width: USE_WIDTH, labels: asked.labels };
+  const textOf = (groups: readonly number[]) => ({
+    values: unit(groups),
+    width: USE_WIDTH,
+    labels: groups.map((at) => set.labels[at]!),
+  });
+  return [
+    meanOf(cosinePrecisions(pictureQueries, textOf(train))),
+    meanOf(cosinePrecisions(textOf(plan.heldOut), pictureItems)),
+  ];
+}
+
+interface Bar {
+  readonly name: string;
+  readonly measured: number;
+  readonly low?: number;
+  readonly high?: number;
+  readonly bar: string;
+  readonly met: boolean;
+}
+const bars: Bar[] = [];
+function bar(name: string, values: readonly number[], text: string, met: (mean: number) => boolean): void {
+  const { mean, low, high } = seedInterval(values);
+  bars.push({ name, measured: mean, low, high, bar: text, met: met(mean) });
+}
+
+async function quality() {
+  const reports = new Map<string, ProtocolReport[]>();
+  const baseline: number[][] = [];
+  for (const seed of seeds) {
+    const plan = phosphorTasks(icons, seed);
+    const widths = { image: SIDE * SIDE, text: USE_WIDTH };
+    const methods: LifelongMethod[] = [
+      analytic('lifelong'),
+      analytic('full'),
+      analytic('stale'),
+      randomProjectionMethod(widths, { codeBits, seed: `${seed}` }),
+    ];
+    for (const method of methods) {
+      const report = await runProtocol(set, plan, method, [...ACROSS, ...WITHIN]);
+      reports.set(method.name, [...(reports.get(method.name) ?? []), report]);
+    }
+    baseline.push(embeddingBaseline(plan));
+    say(`seed ${seed} done after ${((performance.now() - started) / 1_000).toFixed(0)} s`);
+  }
+  const of = (method: string, d: number) => reports.get(method)!.map((report) => report.directions[d]!);
+  const table = [...reports.keys()].flatMap((method) =>
+    [...ACROSS, ...WITHIN].map(([from, to], d) => {
+      const figure = (pick: (report: ProtocolReport['directions'][number]) => number) =>
+        seedInterval(of(method, d).map(pick));
+      return {
+        method,
+        databaseCodes: reports.get(method)![0]!.databaseCodes,
+        direction: `${from}->${to}`,
+        overall: figure((r) => r.overall),
+        newClasses: figure((r) => r.newClasses),
+        oldClasses: figure((r) => r.oldClasses),
+        gain: figure((r) => r.gain),
+        average: figure((r) => r.average),
+        forgetting: figure((r) => r.forgetting),
+        backwardTransfer: figure((r) => r.backwardTransfer),
+        forwardTransfer: figure((r) => r.forwardTransfer),
+        scoresOfFirstSeed: of(method, d)[0]!.scores,
+      };
+    }),
+  );
+  for (const [d, plain] of [0.413, 0.389].entries()) {
+    const direction = of('lifelong', d)[0]!.direction;
+    const pairs = (other: string, pick: 'overall' | 'newClasses', how: (a: number, b: number) => number) =>
+      of('lifelong', d).map((r, seed) => how(r[pick], of(other, d)[seed]![pick]));
+    const ratio = (a: number, b: number) => a / b;
+    const ahead = (a: number, b: number) => a - b;
+    bar(`${direction} lifelong / full`, pairs('full', 'overall', ratio), '>= 0.97', (x) => x >= 0.97);
+    bar(`${direction} new classes / full`, pairs('full', 'newClasses', ratio), '>= 0.95', (x) => x >= 0.95);
+    const forgotten = of('lifelong', d).map((r) => r.forgetting);
+    bar(`${direction} forgetting`, forgotten, '<= 0.01', (x) => x <= 0.01);
+    bar(
+      `${direction} ahead of random projections`,
+      pairs('random projections', 'overall', ahead),
+      '> 0',
+      (x) => x > 0,
+    );
+    bar(
+      `${direction} mAP`,
+      of('lifelong', d).map((r) => r.overall),
+      `> ${plain}`,
+      (x) => x > plain,
+    );
+  }
+  for (const row of table) {
+    const { method, direction, overall: all, newClasses, oldClasses, forgetting } = row;
+    say(
+      `${method.padEnd(18)} ${direction.padEnd(12)} mAP ${all.mean.toFixed(4)} [${all.low.toFixed(4)}, ${all.high.toFixed(4)}]  new ${newClasses.mean.toFixed(4)}  old ${oldClasses.mean.toFixed(4)}  forgetting ${forgetting.mean.toFixed(4)}`,
+    );
+  }
+  for (const d of [0, 1]) {
+    say(
+      `ridge, cosine      ${of('lifelong', d)[0]!.direction} mAP ${show(baseline.map((run) => run[d]!))}  (floats, no codes)`,
+    );
+  }
+  return { table, embeddingBaseline: [0, 1].map((d) => seedInterval(baseline.map((run) => run[d]!))) };
+}
+
+async function codeLengths() {
+  const rows = [];
+  for (const bits of [16, 32, 64, 128, 256]) {
+    const runs: number[][] = [];
+    for (const seed of seeds) {
+      runs.push(
+        overall(await runProtocol(set, phosphorTasks(icons, seed), analytic('lifelong', bits), ACROSS)),
+      );
+    }
+    const of = (d: number) => runs.map((run) => run[d]!);
+    say(`${bits} bits  image->text ${show(of(0))}  text->image ${show(of(1))}`);
+    rows.push({ codeBits: bits, imageToText: seedInterval(of(0)), textToImage: seedInterval(of(1)) });
+  }
+  return rows;
+}
+
+const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
+/** Generated bytes: the time of sums and solve does not depend on values, only on sizes. */
+function trainingTime() {
+  const random = seededRandom('hashing quality bench', 'time');
+  const width = 256;
+  const codebook = allocateClasses(emptyCodebook(codeBits), PHOSPHOR_CATEGORIES);
+  const map = createFeatureMap({ seed: 'time', inputWidth: width, featureDim });
+  const empty = emptyStatistics(featureDim, codeBits);
+  const batchOf = (n: number) => {
+    const inputs = random.bytes(n * width);
+    const labels = Int32Array.from({ length: n }, () => random.below(18));
+    const start = performance.now();
+    const features = map.apply(inputs);
+    return { features, targets: targetsOf(codebook, labels), ms: performance.now() - start };
+  };
+  const fit = (base: typeof empty, batch: ReturnType<typeof batchOf>) => {
+    const start = performance.now();
+    const sums = addItems(base, batch);
+    const middle = performance.now();
+    fitHashFunction(sums, { features: map.spec, codebook, lambda, version: 1 });
+    return { sums, sumsMs: middle - start, solveMs: performance.now() - middle };
+  };
+  const measure = (total: number) => {
+    const parts = { old: batchOf(total * 0.9), fresh: batchOf(total * 0.1), all: batchOf(total) };
+    const base = addItems(empty, parts.old);
+    const runs = [0, 1, 2, 3, 4].map(() => ({ full: fit(empty, parts.all), step: fit(base, parts.fresh) }));
+    const spend = (run: { sumsMs: number; solveMs: number }) => run.sumsMs + run.solveMs;
+    const full = median(runs.map((run) => spend(run.full)));
+    const increment = median(runs.map((run) => spend(run.step)));
+    const withFeatures = 1 - (increment + parts.fresh.ms) / (full + parts.all.ms);
+    return {
+      items: total,
+      fullMs: full,
+      incrementMs: increment,
+      solveMs: median(runs.map((run) => run.step.solveMs)),
+      saved: 1 - increment / full,
+      savedWithFeatures: withFeatures,
+    };
+  };
+  measure(2_000);
+  const rows = [7_000, 20_000, 100_000].map(measure);
+  const fresh = batchOf(10_000);
+  const bases = [addItems(empty, batchOf(10_000)), addItems(empty, batchOf(100_000))];
+  const turns = Array.from({ length: 9 }, () => bases.map((base) => fit(base, fresh)));
+  const ms = bases.map((_, b) => median(turns.map((turn) => turn[b]!.sumsMs + turn[b]!.solveMs)));
+  const growth = ms[1]! / ms[0]!;
+  const largest = rows.at(-1)!;
+  bars.push({
+    name: `time saved by a 10 % increment, ${largest.items} items`,
+    measured: largest.saved,
+    bar: '>= 0.85',
+    met: largest.saved >= 0.85,
+  });
+  bars.push({
+    name: 'increment of 10,000 on 100,000 old items against 10,000 old ones',
+    measured: growth,
+    bar: '0.9 to 1.1',
+    met: Math.abs(growth - 1) <= 0.1,
+  });
+  for (const row of rows) {
+    say(
+      `${row.items} items, D ${featureDim}: full ${row.fullMs.toFixed(0)} ms, increment ${row.incrementMs.toFixed(0)} ms (solve ${row.solveMs.toFixed(0)}), saved ${row.saved.toFixed(3)}, with features ${row.savedWithFeatures.toFixed(3)}`,
+    );
+  }
+  return { rows, growth };
+}
+
+if (process.argv.includes('--tune')) await tune();
+else {
+  say(`D ${featureDim}  K ${codeBits}  lambda ${lambda}  seeds ${seeds.join()}`);
+  const phosphor = await quality();
+  const lengths = await codeLengths();
+  const time = trainingTime();
+  for (const { name, measured, bar: least, met } of bars) {
+    say(`${met ? 'met    ' : 'NOT MET'} ${name}: ${measured.toFixed(4)} (${least})`);
+  }
+  const seconds = (performance.now() - started) / 1_000;
+  const machine = { processor: cpus()[0]?.model, cores: cpus().length, node: process.version };
+  if (json) {
+    console.log(
+      JSON.stringify({ bench: 'hashing-quality', machine, seconds, bars, phosphor, lengths, time }, null, 2),
+    );
+  }
+}

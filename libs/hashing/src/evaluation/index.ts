@@ -1,3 +1,5 @@
+export * from './embedding-baseline.ts';
+export * from './intervals.ts';
 export * from './methods.ts';
 export * from './protocol.ts';
 export * from './relevance.ts';

@@ -27,7 +27,10 @@ export function analyticMethod(
     if (policy === 'stale' && index === tasks - 1 && tasks > 1) return;
     const carried = Object.values(items).flatMap(({ labels }) => labels.flat());
     const order = [...new Set([...classes, ...carried.sort((a, b) => a - b)])];
-    codebook = allocateClasses(codebook, order.map((label) => names[label]!));
+    codebook = allocateClasses(
+      codebook,
+      order.map((label) => names[label]!),
+    );
     const rows = new Map(codebook.classes.map((name, row) => [name, row]));
     const labelled = Object.fromEntries(
       Object.entries(items).map(([modality, { inputs, labels }]) => [
@@ -63,7 +66,8 @@ export function randomProjectionMethod(
       return [modality, Int8Array.from(random.bytes(width * codeBits), (byte) => (byte & 1 ? 1 : -1))];
     }),
   );
-  const encode = (modality: string, inputs: Uint8Array): Uint8Array => {
+  const kept = new WeakMap<Uint8Array, Uint8Array>();
+  const project = (modality: string, inputs: Uint8Array): Uint8Array => {
     const plane = planes.get(modality)!;
     const width = widths[modality]!;
     const codes = new Uint8Array(((inputs.length / width) * codeBits) / 8);
@@ -74,8 +78,11 @@ export function randomProjectionMethod(
         if (sum > 0) codes[(row * codeBits + bit) >> 3]! |= 1 << (bit & 7);
       }
     }
+    kept.set(inputs, codes);
     return codes;
   };
+  const encode = (modality: string, inputs: Uint8Array): Uint8Array =>
+    kept.get(inputs) ?? project(modality, inputs);
   return {
     name: 'random projections',
     codeBits,

@@ -58,7 +58,10 @@ export function rankingQuality(queries: CodeSet, items: CodeSet, codeBits: numbe
   const byLabels = Map.groupBy(queries.labels.keys(), (at) => keyOf(queries.labels[at]!));
   for (const members of byLabels.values()) {
     const wanted = new Set(queries.labels[members[0]!]);
-    const shared = Uint8Array.from(items.labels, (labels) => new Set(labels.filter((c) => wanted.has(c))).size);
+    const shared = Uint8Array.from(
+      items.labels,
+      (labels) => new Set(labels.filter((c) => wanted.has(c))).size,
+    );
     const tally = new Uint32Array(wanted.size + 1);
     for (const count of shared) tally[count]!++;
     let ideal = 0;
@@ -73,7 +76,8 @@ export function rankingQuality(queries: CodeSet, items: CodeSet, codeBits: numbe
       const gains = new Float64Array(codeBits + 1);
       for (let i = 0; i < n; i++) {
         let d = 0;
-        for (let w = 0; w < x.width; w++) d += popcount32(q.words[at * x.width + w]! ^ x.words[i * x.width + w]!);
+        for (let w = 0; w < x.width; w++)
+          d += popcount32(q.words[at * x.width + w]! ^ x.words[i * x.width + w]!);
         sizes[d]!++;
         if (shared[i]! > 0) {
           relevant[d]!++;
