@@ -64,4 +64,16 @@ export const INDEX = defineErrors({
     remedy:
       'A scan that does not find what was planted proves nothing: do not count its zeros, and report this defect.',
   },
+  DATABASE_FAILED: {
+    code: 'LETHE-2612',
+    status: 'UNAVAILABLE',
+    remedy:
+      'Look the SQLSTATE of the details up: 42883 means that the extension pgvector (0.7 or newer) is not installed, 23505 that an item is there already.',
+  },
+  ERASURE_NOT_EXACT: {
+    code: 'LETHE-2613',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Keep codes whose erasure must be exact in the code index; a database erases by best effort and says what may remain.',
+  },
 });

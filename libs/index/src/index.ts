@@ -3,6 +3,7 @@ export * from './directory-segments.ts';
 export * from './errors.ts';
 export * from './manifest.ts';
 export * from './memory-segments.ts';
+export * from './pgvector-codes.ts';
 export * from './ports.ts';
 export * from './residue.ts';
 export * from './sweep.ts';
