@@ -112,6 +112,8 @@ const CALLS: Readonly<Record<string, Call>> = {
   '/lethe.hashing.v1.HashingService/ListCodes': (to, n) => to.hashing.listCodes(functionOf(n)),
   '/lethe.hashing.v1.HashingService/ListHashFunctions': (to, n) =>
     to.hashing.listHashFunctions({ parent: parentOf(n) }),
+  '/lethe.hashing.v1.HashingService/GetInclusionProof': (to, n) =>
+    to.hashing.getInclusionProof({ ...functionOf(n), itemId: new Uint8Array(16) }),
   '/lethe.hashing.v1.HashingService/GetErasureProof': (to, n) =>
     to.hashing.getErasureProof({ ...functionOf(n), erasure: `${parentOf(n)}/erasureRequests/none` }),
   '/lethe.learning.v1.LearningService/CreateTrainingRun': (to, n) =>
@@ -322,6 +324,8 @@ test('roles, tenants, and the same people in two of them', { timeout: 120_000 },
         const empty: Readonly<Record<string, (answer: unknown) => unknown>> = {
           '/lethe.vault.v1.VaultService/DestroyArtefactKeys': (answer) =>
             (answer as vault.DestroyArtefactKeysResponse).destroyed === 0n,
+          '/lethe.hashing.v1.HashingService/ListHashFunctions': (answer) =>
+            (answer as hashing.ListHashFunctionsResponse).hashFunctions.length === 0,
           '/lethe.learning.v1.LearningService/ListTrainingRuns': (answer) =>
             (answer as learning.ListTrainingRunsResponse).trainingRuns.length === 0,
           '/lethe.learning.v1.LearningService/ListModels': (answer) =>

@@ -31,6 +31,7 @@ export const ACCESS: Readonly<Record<string, readonly Role[]>> = {
   '/lethe.hashing.v1.HashingService/Search': ['platform', 'client', 'auditor'],
   '/lethe.hashing.v1.HashingService/Predict': ['platform', 'client', 'auditor'],
   '/lethe.hashing.v1.HashingService/ListCodes': ['platform', 'auditor'],
+  '/lethe.hashing.v1.HashingService/GetInclusionProof': ['platform', 'auditor'],
   '/lethe.hashing.v1.HashingService/GetErasureProof': ['platform', 'auditor'],
   '/lethe.learning.v1.LearningService/CreateTrainingRun': ['platform', 'client'],
   '/lethe.learning.v1.LearningService/GetTrainingRun': ['platform', 'client', 'auditor'],

@@ -65,6 +65,7 @@ export {
   aggregateFilter,
   aggregateSubject,
   datasetRecords,
+  objectSubject,
   PARTITIONS,
   parseAggregateSubject,
   partitionOf,

@@ -1,19 +1,23 @@
 import type { common } from '@lethe/contracts';
 import { parseName } from '@lethe/contracts';
+import type { SearchFilter } from '@lethe/index';
 import type { ContainedAliases, ServiceDeps } from '@lethe/service';
 import { HASHING_SERVICE } from './errors.ts';
-import { type Address, addressOf, type HashFunctions } from './functions.ts';
-import type { Learned } from './learned.ts';
+import type { Follower } from './follow.ts';
+import { type Address, addressOf, type HashFunctions, type Serving } from './functions.ts';
 
 /** Everything that the methods and consumers work with. */
 export interface HashingContext extends ServiceDeps {
   readonly functions: HashFunctions;
   /** Aliases whose items no search returns. */
   readonly masks: ContainedAliases;
+  readonly follower: Follower;
   /** Progress of what is being learned, by function name; not part of the state. */
   readonly progress: Map<string, common.Progress>;
   /** How long a root may take to appear in the transparency log. */
   readonly rootWaitMs: number;
+  /** Up to how many survivors of an erasure are encoded one by one to count changed codes; above, a sample is. */
+  readonly churnExactMax: number;
   /** False until the masks have been read: before that a search could return what has been contained. */
   ready: boolean;
 }
@@ -23,15 +27,27 @@ export function functionAddress(name: string): Address {
   return addressOf(tenant, id!);
 }
 
-/** The newest version of a function. @throws LETHE-4201, LETHE-4203, LETHE-4210 */
-export async function servingOf({ ready, functions }: HashingContext, name: string): Promise<Learned> {
+/**
+ * A version to answer from, when this replica knows who is contained.
+ * @param atLeast number of an event of the function that it must reflect
+ * @throws LETHE-4201, LETHE-4203, LETHE-4210, LETHE-4212, LETHE-4213
+ */
+export async function servingOf(
+  { ready, functions, follower }: HashingContext,
+  name: string,
+  atLeast = 0n,
+): Promise<Serving> {
   const address = functionAddress(name);
   if (!ready) throw HASHING_SERVICE.STARTING('the service is starting');
-  return await functions.serving(address);
+  const serving = await functions.serving(address, atLeast);
+  await follower.fresh();
+  return functions.loaded(address) ?? serving;
 }
 
-/** Masks of a tenant as a search takes them. Read after the last await before the search. */
-export const masksOf = ({ masks }: HashingContext, name: string) => ({
-  generation: masks.generation,
-  aliases: masks.of(parseName('hashFunction', name)[0]),
+/** Whom a search of a tenant's function leaves out. Read after the last await before the search. */
+export const excludedOf = (
+  { masks }: HashingContext,
+  name: string,
+): Pick<SearchFilter, 'excludedOwners'> => ({
+  excludedOwners: masks.of(parseName('hashFunction', name)[0]),
 });

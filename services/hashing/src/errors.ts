@@ -70,4 +70,10 @@ export const HASHING_SERVICE = defineErrors({
     remedy:
       'This replica cannot read the events, so it does not know who is contained, and answers nothing until it can.',
   },
+  RESIDUE: {
+    code: 'LETHE-4214',
+    status: 'INTERNAL',
+    remedy:
+      'Bytes of erased entries were found in the memory of this process: restart it, and report the fault.',
+  },
 });

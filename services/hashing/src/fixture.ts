@@ -30,11 +30,10 @@ import {
   weightsDigest,
 } from '@lethe/hashing';
 import type { CallContext, Partially, ServiceBinding } from '@lethe/rpc';
-import { ContainedAliases, rootStatement, type ServiceDeps } from '@lethe/service';
+import { rootStatement, type ServiceDeps } from '@lethe/service';
 import { assert, hex, LetheError, seededRandom, sha256, silentLogger, sleep, systemClock } from '@lethe/std';
 import type { HashingContext } from './context.ts';
-import { HashFunctions } from './functions.ts';
-import { createHashing } from './index.ts';
+import { contextOf, createHashing } from './index.ts';
 
 export const TENANT = 'acme';
 export const DATASET = 'tenants/acme/datasets/shapes';
@@ -171,6 +170,11 @@ export class World {
     return [...this.keys.keys()].filter((keyId) => !this.destroyed.has(keyId)).sort();
   }
 
+  /** Live keys by what they open: `block`, `head`, `needles`, `proof`, `segment`. */
+  get liveKinds(): string[] {
+    return this.liveKeys.map((keyId) => keyId.split('-')[1]!);
+  }
+
   #root(name: string): vault.DatasetRoot {
     const root = this.roots.find((candidate) => candidate.name === name);
     if (!root) throw notFound();
@@ -234,14 +238,7 @@ export class World {
 
   /** The inside of a service, for what a crash would leave between two steps. */
   context(): HashingContext {
-    return {
-      ...this.deps,
-      functions: new HashFunctions(this.deps),
-      masks: new ContainedAliases(),
-      progress: new Map(),
-      rootWaitMs: 50,
-      ready: true,
-    };
+    return { ...contextOf(this.deps, { rootWaitMs: 50 }), ready: true };
   }
 
   async request(alias: string, erasure = 'e1'): Promise<void> {

@@ -1,19 +1,31 @@
 /** The functions that this process serves: their aggregates, the newest version of each in memory, one change at a time. */
 import { EVENT, type events, resourceName } from '@lethe/contracts';
-import { AggregateStore, newEvent } from '@lethe/events';
+import { AggregateStore, type Loaded, newEvent } from '@lethe/events';
+import { CodeIndex } from '@lethe/index';
 import {
   type Directory,
   datasetOfRoot,
   directoryOf,
   type Listed,
-  SealedArtefacts,
+  type SealedArtefacts,
   type ServiceDeps,
 } from '@lethe/service';
-import { assert, equalBytes, hex, sha256 } from '@lethe/std';
+import { assert, equalBytes, fromHex, hex, type Logger, type RandomSource, sha256, sleep } from '@lethe/std';
 import { type HashFunctionAggregate, hashFunction, type KeptSpec } from './domain/hash-function.ts';
-import { decodeState, encodeState, type FunctionState } from './domain/state.ts';
+import {
+  decodeHead,
+  encodeHead,
+  formatOf,
+  type Head,
+  referencesOf,
+  sumsDigestOf,
+  weightsDigestOf,
+} from './domain/head.ts';
+import { FORMAT_V1 } from './domain/state-v1.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import { Learned } from './learned.ts';
+import { openV1, storeV1 } from './migrate.ts';
+import { type Attempt, PieceStore, type Reference, referenceOf, SealedState } from './sealed-state.ts';
 
 export type Existing = HashFunctionAggregate & { readonly spec: KeptSpec };
 
@@ -42,21 +54,53 @@ export type Promotion = Pick<
   | 'oldCodesRootAfter'
 >;
 
+/** A version in memory, and the number of the function's last event that it reflects. */
+export interface Serving {
+  readonly learned: Learned;
+  readonly applied: bigint;
+}
+
+/** A version whose pieces are stored, before the fact that makes it one. */
+export interface Prepared {
+  readonly head: Head;
+  readonly index: CodeIndex;
+  readonly store: PieceStore;
+  /** Pieces of the version before that this one does not name. */
+  readonly replaced: readonly Reference[];
+  readonly promotion: Promotion;
+}
+
+const POLL_MS = 20;
+/** How long a caller who names an event may wait for a replica to reflect it. */
+const WAIT_MS = 2_000;
+
 export class HashFunctions {
   readonly aggregates: AggregateStore<HashFunctionAggregate, (typeof hashFunction.events)[number]>;
-  readonly sealed: SealedArtefacts;
+  readonly state: SealedState;
   readonly #directory: Directory;
-  readonly #learned = new Map<string, Learned>();
+  readonly #random: RandomSource;
+  readonly #logger: Logger;
+  readonly #waitMs: number;
+  readonly #serving = new Map<string, Serving>();
+  readonly #refreshing = new Map<string, Promise<void>>();
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(deps: ServiceDeps) {
+  /** @param waitMs how long a caller who names an event may wait for it; default 2 s */
+  constructor(deps: ServiceDeps, waitMs = WAIT_MS) {
     this.#directory = directoryOf(deps.bus, hashFunction.type);
-    this.sealed = new SealedArtefacts(deps);
+    this.#random = deps.random;
+    this.#logger = deps.logger;
+    this.#waitMs = waitMs;
+    this.state = new SealedState(deps);
     this.aggregates = new AggregateStore(hashFunction, {
       bus: deps.bus,
       source: 'hashing',
       clock: deps.clock,
     });
+  }
+
+  get sealed(): SealedArtefacts {
+    return this.state.sealed;
   }
 
   /** @throws LETHE-4201 */
@@ -84,52 +128,126 @@ export class HashFunctions {
     return out;
   }
 
-  /** The newest version. @throws LETHE-4201 unknown  @throws LETHE-4203 no version yet  @throws LETHE-4209 damaged */
-  async serving(address: Address): Promise<Learned> {
-    const cached = this.#learned.get(address.name);
-    if (cached) return cached;
-    const { current } = await this.load(address);
-    if (!current) {
-      throw HASHING_SERVICE.NOT_SERVING('the function has no version yet', {
-        details: { function: address.name },
+  /**
+   * The newest version as far as this replica has followed, with the number of the function's last event that it reflects.
+   * @param atLeast number of an event that it must reflect @throws LETHE-4201 unknown  @throws LETHE-4203 no version yet
+   * @throws LETHE-4209, LETHE-26xx damaged  @throws LETHE-4212 it does not reflect the event within the time that a caller may wait
+   */
+  async serving(address: Address, atLeast = 0n): Promise<Serving> {
+    const cached = this.#serving.get(address.name);
+    if (cached && atLeast <= cached.applied) return cached;
+    const opening = this.refresh(address);
+    const endMs = performance.now() + this.#waitMs;
+    while (atLeast > 0n) {
+      const present = this.#serving.get(address.name);
+      if (present && atLeast <= present.applied) return present;
+      if (performance.now() > endMs) {
+        throw HASHING_SERVICE.REPLICA_BEHIND('this replica has not applied the event', {
+          details: { function: address.name, applied: Number(present?.applied ?? 0n) },
+        });
+      }
+      await Promise.race([this.refresh(address), sleep(POLL_MS)]);
+      await sleep(POLL_MS);
+    }
+    await opening;
+    const opened = this.#serving.get(address.name);
+    if (opened) return opened;
+    throw HASHING_SERVICE.NOT_SERVING('the function has no version yet', {
+      details: { function: address.name },
+    });
+  }
+
+  /** What is in memory, without opening anything. */
+  loaded({ name }: Address): Serving | undefined {
+    return this.#serving.get(name);
+  }
+
+  /** Notes that a function has a new event: a version in memory is replaced in the background, and serves until then. */
+  changed(address: Address): void {
+    if (!this.#serving.has(address.name)) return;
+    this.refresh(address).catch((error: unknown) => {
+      this.#logger.warn('a new version could not be opened; the one before serves on', {
+        function: address.name,
+        error,
       });
+    });
+  }
+
+  /** Opens the newest version if it is another than the one in memory. One at a time for each function. */
+  async refresh(address: Address): Promise<void> {
+    const running = this.#refreshing.get(address.name);
+    if (running) return await running;
+    const mine = this.#refresh(address).finally(() => this.#refreshing.delete(address.name));
+    this.#refreshing.set(address.name, mine);
+    await mine;
+  }
+
+  async #refresh(address: Address): Promise<void> {
+    for (;;) {
+      const { state, version } = await this.aggregates.load(address.tenant, address.id);
+      if (!state.spec) {
+        throw HASHING_SERVICE.FUNCTION_UNKNOWN('there is no such function', {
+          details: { function: address.name },
+        });
+      }
+      if (!state.current) return;
+      try {
+        const learned = await this.version(address, state.current);
+        this.#serve(address, learned, BigInt(version));
+        return;
+      } catch (error) {
+        // The version may have been replaced, and its keys destroyed, while it was being opened.
+        const now = await this.aggregates.load(address.tenant, address.id);
+        if (now.state.current?.state?.object === state.current.state?.object) throw error;
+      }
     }
-    try {
-      const opened = await this.open(address, current);
-      // A newer version that came in meanwhile stays.
-      if (!this.#learned.has(address.name)) this.#learned.set(address.name, opened);
-    } catch (error) {
-      // The version may have been replaced, and its key destroyed, while it was being opened.
-      if (!this.#learned.has(address.name)) throw error;
-    }
-    return this.#learned.get(address.name)!;
+  }
+
+  /** An older answer never replaces a newer one: a change of this process may have been faster than the opening. */
+  #serve(address: Address, learned: Learned, applied: bigint): void {
+    const before = this.#serving.get(address.name);
+    if (before && before.applied > applied) return;
+    this.#serving.set(address.name, { learned, applied });
+    if (before && before.learned.index !== learned.index) before.learned.retire();
   }
 
   /** Exactly the version that a fact names, for a change that starts from it. @throws LETHE-4209 */
   async version(address: Address, promoted: events.HashFunctionPromoted): Promise<Learned> {
-    const cached = this.#learned.get(address.name);
-    if (cached?.version === promoted.version) return cached;
-    const opened = await this.open(address, promoted);
-    this.#learned.set(address.name, opened);
-    return opened;
+    const cached = this.#serving.get(address.name)?.learned;
+    if (cached && promoted.state && cached.reference === referenceOf(promoted.state)) return cached;
+    return await this.open(address, promoted);
   }
 
-  /** Reads a version from its artefact and compares it with the digests in its fact. @throws LETHE-4209 */
+  /** Reads a version from what it has stored and compares it with the digests in its fact. @throws LETHE-4209, LETHE-26xx */
   async open({ tenant, name }: Address, promoted: events.HashFunctionPromoted): Promise<Learned> {
     assert(promoted.state, 'a promoted version names its state');
+    const damaged = (cause?: unknown) =>
+      HASHING_SERVICE.STATE_DAMAGED('the stored state is not the one that was promoted', {
+        details: { function: name, version: promoted.version },
+        cause,
+      });
     const bytes = await this.sealed.get(tenant, promoted.state);
-    const learned =
-      hex(sha256(bytes)) === promoted.state.digest ? new Learned(decodeState(bytes)) : undefined;
+    if (hex(sha256(bytes)) !== promoted.state.digest) throw damaged();
+    const learned = await (formatOf(bytes) === FORMAT_V1
+      ? openV1(this.state, tenant, bytes, referenceOf(promoted.state))
+      : this.#openHead(tenant, decodeHead(bytes), referenceOf(promoted.state)));
     const sound =
-      learned &&
       learned.version === promoted.version &&
       learned.weightsDigest === promoted.weightsDigest &&
       learned.sumsDigest === promoted.sumsDigest &&
-      equalBytes(learned.ledger.root(), promoted.ledgerRoot);
+      equalBytes(learned.index.root(), promoted.ledgerRoot);
     if (sound) return learned;
-    throw HASHING_SERVICE.STATE_DAMAGED('the stored state is not the one that was promoted', {
-      details: { function: name, version: promoted.version },
-    });
+    throw damaged();
+  }
+
+  async #openHead(tenant: string, head: Head, reference: Reference): Promise<Learned> {
+    const store = new PieceStore(this.state, tenant);
+    return new Learned(
+      head,
+      await CodeIndex.open(head.index, { store, random: this.#random }),
+      store,
+      reference,
+    );
   }
 
   /** Changes of one function one after the other: an erasure waits for an update that runs, and the other way round. */
@@ -145,49 +263,112 @@ export class HashFunctions {
   }
 
   /**
-   * New artefact under a new key → the fact that names it → serve it → destroy the old key and bytes.
+   * Makes a change of a function a fact: pieces under new keys → the fact that names them → serve it → destroy what it replaces.
+   * Until the fact, the version before serves and nothing of it is touched; whatever fails, it goes on.
+   * @param prepare stores the pieces of the next version; what it leaves in `attempt.open` is committed or aborted here
    * @returns the version in service, or undefined if another process has changed the function since `before` was read
    */
-  async promote(
+  async change(
     address: Address,
     before: Existing,
-    state: FunctionState,
-    promotion: (next: Learned) => Promise<Promotion>,
     eventId: string,
+    prepare: (attempt: Attempt, base: Learned | undefined) => Promise<Prepared>,
   ): Promise<Learned | undefined> {
     const { tenant, id, name } = address;
-    // What a crash between an earlier fact and its clean-up has left goes first: only the last one is remembered.
-    await this.destroySuperseded(address, before);
-    const next = new Learned(state);
-    const ref = await this.sealed.put(tenant, `hash-state-${id}-v${next.version}`, encodeState(state));
-    const promoted: events.HashFunctionPromoted = {
-      function: name,
-      version: next.version,
-      root: state.root,
-      weightsDigest: next.weightsDigest,
-      sumsDigest: next.sumsDigest,
-      ledgerRoot: next.ledger.root(),
-      itemCount: BigInt(next.items.length),
-      classes: next.classes,
-      state: ref,
-      ...(await promotion(next)),
-    };
-    const { state: after } = await this.aggregates.propose(tenant, id, (now) =>
-      now.current?.version === before.current?.version
-        ? [newEvent(EVENT.hashFunctionPromoted, promoted, eventId)]
-        : [],
-    );
-    if (after.current?.state?.object !== ref.object) {
-      await this.sealed.discard(tenant, ref);
-      this.#learned.delete(name);
+    const base = before.current && (await this.version(address, before.current));
+    await this.settle(address, before.current?.version ?? 0, base);
+    const attempt = this.state.attempt(tenant, name, before.current?.version ?? 0);
+    let prepared: Prepared;
+    let promoted: events.HashFunctionPromoted;
+    try {
+      const stored = base?.store.isInMemory
+        ? await storeV1(this.state, tenant, base, attempt, this.#random)
+        : base;
+      if (stored) stored.store.attempt = attempt;
+      prepared = await prepare(attempt, stored);
+      const [head] = await attempt.put('head', [encodeHead(prepared.head)]);
+      assert(head, 'one piece was put');
+      await attempt.replaces([...(base ? [base.reference] : []), ...prepared.replaced]);
+      const next = prepared.head;
+      promoted = {
+        function: name,
+        version: next.version,
+        root: next.root,
+        weightsDigest: weightsDigestOf(next.parts),
+        sumsDigest: sumsDigestOf(next.parts),
+        ledgerRoot: fromHex(next.index.root),
+        itemCount: BigInt(next.live.codes.reduce((sum, { codes }) => sum + codes, 0)),
+        classes: next.live.labels.map(({ label }) => label),
+        state: { object: head.object, keyId: head.keyId, digest: head.digest, sizeBytes: head.sizeBytes },
+        ...prepared.promotion,
+      };
+    } catch (error) {
+      await this.#abandon(address, attempt, base);
+      throw error;
+    }
+    let after: Loaded<HashFunctionAggregate>;
+    try {
+      after = await this.aggregates.propose(tenant, id, (now) =>
+        now.current?.state?.object === before.current?.state?.object
+          ? [newEvent(EVENT.hashFunctionPromoted, promoted, eventId)]
+          : [],
+      );
+    } catch (error) {
+      // Whether the fact is there is not known. Nothing of it may be destroyed; the next look at the events decides.
+      this.#forget(address);
+      throw error;
+    }
+    if (after.state.current?.state?.object !== promoted.state?.object) {
+      await this.#abandon(address, attempt, base);
       return undefined;
     }
-    this.#learned.set(name, next);
-    await this.destroySuperseded(address, after);
+    const { head, index, store } = prepared;
+    const next = new Learned(head, index, store, referenceOf(promoted.state!));
+    // The index switches at this very call; from here on nobody is answered from the version before.
+    const committed = attempt.open?.commit();
+    this.#serve(address, next, BigInt(after.version));
+    await committed?.catch((error: unknown) => {
+      this.#logger.warn('what a version replaces is destroyed with its journal', { function: name, error });
+    });
+    store.attempt = undefined;
+    await this.settle(address, next.version, next);
     return next;
   }
 
-  /** Destroys what the version before the current one has stored, if it is still there. */
+  /** Destroys what earlier changes have left behind. @param learned the version of that number, if there is one */
+  async settle({ tenant, name }: Address, version: number, learned: Learned | undefined): Promise<void> {
+    await this.state.settle(tenant, name, version, () => learned?.references ?? []);
+  }
+
+  /** As `settle`, with the version's references read from its head alone. */
+  async settleLater({ tenant, name }: Address, { current }: Existing): Promise<void> {
+    await this.state.settle(tenant, name, current?.version ?? 0, async () => {
+      if (!current?.state) return [];
+      const bytes = await this.sealed.get(tenant, current.state);
+      const own = referenceOf(current.state);
+      return formatOf(bytes) === FORMAT_V1 ? [own] : [own, ...referencesOf(decodeHead(bytes))];
+    });
+  }
+
+  async #abandon(address: Address, attempt: Attempt, base: Learned | undefined): Promise<void> {
+    try {
+      await attempt.open?.abort();
+      await attempt.abandon(base?.references ?? []);
+    } catch (error) {
+      this.#forget(address);
+      this.#logger.warn('what a change has stored is left to the next one', {
+        function: address.name,
+        error,
+      });
+    }
+  }
+
+  /** The next look opens the function anew: an index with a change of unknown outcome answers nobody. */
+  #forget({ name }: Address): void {
+    this.#serving.delete(name);
+  }
+
+  /** Destroys what the version before the current one has stored, in histories that have no journal. */
   async destroySuperseded({ tenant }: Address, { superseded }: HashFunctionAggregate): Promise<void> {
     await this.sealed.destroy(tenant, [superseded]);
   }

@@ -45,15 +45,15 @@ await timed('1,000 searches by payload, k = 10', async () => {
   for (const value of payloads.slice(0, 1_000)) await api.search({ $case: 'payload', value }, 10);
 });
 const context = world.context();
-const serving = await timed('restart: open the state', () =>
+const { learned: serving } = await timed('restart: open the state', () =>
   context.functions.serving(addressOf(TENANT, 'shapes')),
 );
-const codes = serving.encode(test);
+const codes = serving.encode(0, test);
 for (const k of [1, 5, 11, 25, 51, 101, 251]) {
   let right = 0;
   test.forEach(({ label }, i) => {
-    const found = serving.search(codes.subarray(8 * i, 8 * i + 8), k, { generation: 0, aliases: new Set() });
-    const votes = found.map(({ item, distance }) => ({ label: item.label, distance }));
+    const found = serving.search(codes.subarray(8 * i, 8 * i + 8), k, {});
+    const votes = found.map(({ item, distance }) => ({ label: item.labels[0]!, distance }));
     if (voteLabel(votes).label === label) right++;
   });
   console.log(`accuracy by ${k} voters`.padEnd(34), (right / test.length).toFixed(4));

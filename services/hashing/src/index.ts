@@ -6,12 +6,14 @@ import { ContainedAliases, type Service, type ServiceDeps, takePart, watch } fro
 import { contain, erase } from './consumers/erasure.ts';
 import { onRootRequested } from './consumers/learn.ts';
 import { functionAddress, type HashingContext } from './context.ts';
+import { Follower } from './follow.ts';
 import { addressOf, HashFunctions } from './functions.ts';
 import { resource } from './resource.ts';
 import { createHashFunction } from './rpc/create-hash-function.ts';
 import { createUpdate } from './rpc/create-update.ts';
 import { encode } from './rpc/encode.ts';
 import { getErasureProof } from './rpc/get-erasure-proof.ts';
+import { getInclusionProof } from './rpc/get-inclusion-proof.ts';
 import { listCodes } from './rpc/list-codes.ts';
 import { listHashFunctions } from './rpc/list-hash-functions.ts';
 import { predict } from './rpc/predict.ts';
@@ -20,19 +22,42 @@ import { search } from './rpc/search.ts';
 export interface HashingSettings {
   /** How long a root may take to appear in the transparency log before learning fails; default 10 s. */
   readonly rootWaitMs?: number;
+  /** How old a replica's look at the events may be when it answers; default 250 ms. Every replica needs the same. */
+  readonly freshMs?: number;
+  /** How long a caller who names an event waits for a replica to reflect it; default 2 s. */
+  readonly replicaWaitMs?: number;
+  /** Up to how many survivors of an erasure changed codes are counted one by one; default 50,000. */
+  readonly churnExactMax?: number;
 }
 
 const ROOT_WAIT_MS = 10_000;
+const CHURN_EXACT_MAX = 50_000;
 
-export function createHashing(deps: ServiceDeps, settings: HashingSettings = {}): Service {
-  const context: HashingContext = {
+/** What the methods and consumers work with, before anything runs. */
+export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): HashingContext {
+  const functions = new HashFunctions(deps, settings.replicaWaitMs);
+  const masks = new ContainedAliases();
+  const { freshMs } = settings;
+  const follower = new Follower({
+    bus: deps.bus,
+    masks,
+    onFunction: (address) => functions.changed(address),
+    ...(freshMs === undefined ? {} : { freshMs }),
+  });
+  return {
     ...deps,
-    functions: new HashFunctions(deps),
-    masks: new ContainedAliases(),
+    functions,
+    masks,
+    follower,
     progress: new Map(),
     rootWaitMs: settings.rootWaitMs ?? ROOT_WAIT_MS,
+    churnExactMax: settings.churnExactMax ?? CHURN_EXACT_MAX,
     ready: false,
   };
+}
+
+export function createHashing(deps: ServiceDeps, settings: HashingSettings = {}): Service {
+  const context = contextOf(deps, settings);
   const subscriptions: Subscription[] = [];
   const binding = bind(hashing.HashingServiceDefinition, {
     createHashFunction: (request) => createHashFunction(context, request),
@@ -44,6 +69,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     search: (request) => search(context, request),
     predict: (request) => predict(context, request),
     listCodes: (request, { signal }) => listCodes(context, request, signal),
+    getInclusionProof: (request) => getInclusionProof(context, request),
     getErasureProof: (request) => getErasureProof(context, request),
   });
   const onRequested = async ({ aggregate, id }: RecordedEvent): Promise<void> =>
@@ -52,7 +78,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     name: 'hashing',
     bindings: [binding],
     async start() {
-      await context.masks.load(deps.bus, 'started');
+      await context.follower.start();
       context.ready = true;
       subscriptions.push(
         await subscribe({
@@ -73,6 +99,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     },
     async close() {
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
+      await context.follower.stop();
     },
   };
 }
@@ -89,7 +116,9 @@ const watchHashFunction = (context: HashingContext, name: string, signal: AbortS
 async function cleanUp({ functions, logger }: HashingContext): Promise<void> {
   for (const address of await functions.list()) {
     try {
-      await functions.destroySuperseded(address, await functions.load(address));
+      const before = await functions.load(address);
+      await functions.destroySuperseded(address, before);
+      await functions.settleLater(address, before);
     } catch (error) {
       logger.warn('an earlier state could not be destroyed; the next change tries again', {
         function: address.name,

@@ -1,5 +1,5 @@
-/** The two changes of a function's state: learning new records, and taking persons out. Pure but for processor time taken and breathing. */
-import { byteMatrix, type DatasetSpec, decodeSpec, type Row, vectorWidth } from '@lethe/datasets';
+/** Learning: sums of new examples on top, weights solved anew, the new examples' codes appended. Entries that were there stay. */
+import { type DatasetSpec, decodeSpec, type Row } from '@lethe/datasets';
 import {
   addItems,
   allocateClasses,
@@ -8,201 +8,236 @@ import {
   emptyStatistics,
   encodeFeatures,
   fitHashFunction,
-  type HashFunction,
   ITEM_ID_BYTES,
-  SALT_BYTES,
-  subtractItems,
-  targetsOf,
+  targetCode,
 } from '@lethe/hashing';
+import type { EntryBatch } from '@lethe/index';
 import type { RandomSource } from '@lethe/std';
 import { processorMs } from '@lethe/telemetry';
-import { type FunctionState, type Item, liveItems } from './domain/state.ts';
+import {
+  BLOCK_ROWS,
+  type FeatureBlock,
+  joinBlocks,
+  labelBits,
+  labelBytesOf,
+  labelsOfBits,
+  sliceBlock,
+  takeRows,
+} from './domain/blocks.ts';
+import { countItems, type Head, type Part } from './domain/head.ts';
+import { labelsOfRow, PartReader, type PartSpec } from './domain/parts.ts';
+import { isSampled } from './domain/sample.ts';
 
 /** Rows per step: tens of milliseconds, after which searches get their turn. */
 const STEP_ROWS = 256;
 
-const breathe = (): Promise<void> => new Promise((done) => setImmediate(done));
+export const breathe = (): Promise<void> => new Promise((done) => setImmediate(done));
+
+export type EmptyHead = Omit<Head, 'index'>;
 
 /** What a function is before it has seen a record; every declared class has its code from the beginning. */
-export function emptyState(
+export function emptyHead(
   datasetSpec: Uint8Array,
+  parts: readonly PartSpec[],
   options: { seed: string; featureDim: number; codeBits: number; lambda: number },
-): FunctionState {
+): EmptyHead {
   const spec = decodeSpec(datasetSpec);
   const { seed, featureDim, codeBits, lambda } = options;
-  const features = createFeatureMap({ seed, featureDim, inputWidth: vectorWidth(spec) }).spec;
   const codebook = allocateClasses(emptyCodebook(codeBits), spec.label.classes);
-  const weights = new Float64Array(featureDim * codeBits);
   return {
+    version: 0,
     root: '',
     lastPosition: 0,
     datasetSpec,
-    fn: { features, codebook, lambda, version: 0, weights },
-    statistics: emptyStatistics(featureDim, codeBits),
-    entries: [],
+    live: { codes: [], labels: [] },
+    parts: parts.map((part) => {
+      const inputWidth = new PartReader(spec, part).width;
+      const features = createFeatureMap({ seed, featureDim, inputWidth }).spec;
+      const weights = new Float64Array(featureDim * codeBits);
+      return {
+        ...part,
+        fn: { features, codebook, lambda, version: 0, weights },
+        statistics: emptyStatistics(featureDim, codeBits),
+        blocks: [],
+        sample: { halvings: 0, block: undefined },
+      };
+    }),
   };
 }
 
 /** A labelled record and whose it is. */
 export interface Example {
   readonly alias: string;
-  readonly row: Row & { readonly label: number };
+  readonly row: Row;
 }
 
+/** What learning gives, before anything of it is stored. */
 export interface LearnedRecords {
-  readonly state: FunctionState;
+  readonly head: EmptyHead;
+  /** New entries, in the order of the records, parts of a record in theirs. */
+  readonly batch: EntryBatch;
+  /** By part: features of the new items by ascending position, and which of their rows are in the sample. */
+  readonly added: readonly { readonly block: FeatureBlock; readonly sampled: readonly number[] }[];
   /** Features and sums. */
   readonly statisticsMs: number;
   readonly solveMs: number;
 }
 
+/** Targets of items with these label sets; equal sets share one array, which makes the sums faster. */
+export function targetsFor(part: Part, labels: Uint8Array, labelBytes: number): Int8Array[] {
+  const known = new Map<string, Int8Array>();
+  return Array.from({ length: labels.length / labelBytes }, (_, i) => {
+    const bits = labels.subarray(i * labelBytes, (i + 1) * labelBytes);
+    const key = String.fromCharCode(...bits);
+    const target = known.get(key) ?? targetCode(part.fn.codebook, labelsOfBits(bits));
+    known.set(key, target);
+    return target;
+  });
+}
+
 /**
- * The next version: sums of the new examples on top, weights solved anew, the new examples' codes appended. Entries that were
- * there are carried over as they are.
+ * The next version of a function that has `size` entries in its ledger.
+ * @param base its state; what it has stored is not read
  */
 export async function learnExamples(
-  base: FunctionState,
+  base: EmptyHead,
+  size: number,
   upTo: { readonly root: string; readonly lastPosition: number },
   examples: readonly Example[],
   random: RandomSource,
   onProgress: (done: number) => void,
 ): Promise<LearnedRecords> {
-  const spec: DatasetSpec = decodeSpec(base.datasetSpec);
-  const map = createFeatureMap(base.fn.features);
-  let { statistics } = base;
+  const spec = decodeSpec(base.datasetSpec);
+  const items = itemsOf(spec, base.parts, examples);
+  const labelBytes = labelBytesOf(spec.label.classes.length);
+  const version = base.version + 1;
+  const ids = random.bytes(items.length * ITEM_ID_BYTES);
+  const codeBytes = base.parts[0]!.fn.codebook.codeBits / 8;
+  const batch = columns(items, { ids, codeBytes, labelBytes, version });
   let statisticsMs = 0;
-  const steps: { examples: readonly Example[]; features: Uint8Array }[] = [];
-  for (let at = 0; at < examples.length; at += STEP_ROWS) {
-    const step = examples.slice(at, at + STEP_ROWS);
-    const inputs = byteMatrix(
-      spec,
-      step.map(({ row }) => row),
-    );
+  let solveMs = 0;
+  let done = 0;
+  const parts: Part[] = [];
+  const added: { block: FeatureBlock; sampled: readonly number[] }[] = [];
+  for (const [number, part] of base.parts.entries()) {
+    const own = items.flatMap(({ modality, row }, i) => (modality === number ? [{ i, row }] : []));
+    const { featureDim } = part.fn.features;
+    const block: FeatureBlock = {
+      positions: Uint32Array.from(own, ({ i }) => size + i),
+      featureDim,
+      labelBytes,
+      labels: new Uint8Array(own.length * labelBytes),
+      features: new Uint8Array(own.length * featureDim),
+    };
+    const reader = new PartReader(spec, part);
+    const map = createFeatureMap(part.fn.features);
+    let { statistics } = part;
+    for (let at = 0; at < own.length; at += STEP_ROWS) {
+      const step = own.slice(at, at + STEP_ROWS);
+      const inputs = reader.inputs(step.map(({ row }) => row));
+      for (const [j, { i }] of step.entries())
+        block.labels.set(batch.labels.subarray(i * labelBytes, (i + 1) * labelBytes), (at + j) * labelBytes);
+      const { labels } = sliceBlock(block, at, at + step.length);
+      const startedMs = processorMs();
+      const features = map.apply(inputs);
+      statistics = addItems(statistics, { features, targets: targetsFor(part, labels, labelBytes) });
+      statisticsMs += processorMs() - startedMs;
+      block.features.set(features, at * featureDim);
+      done += step.length;
+      onProgress(Math.floor((done * examples.length) / items.length));
+      await breathe();
+    }
     const startedMs = processorMs();
-    const features = map.apply(inputs);
-    const labels = Int32Array.from(step, ({ row }) => row.label);
-    statistics = addItems(statistics, { features, targets: targetsOf(base.fn.codebook, labels) });
-    statisticsMs += processorMs() - startedMs;
-    steps.push({ examples: step, features });
-    onProgress(at + step.length);
-    await breathe();
+    const fn = fitHashFunction(statistics, { ...part.fn, version });
+    solveMs += processorMs() - startedMs;
+    for (let at = 0; at < own.length; at += STEP_ROWS) {
+      const step = own.slice(at, at + STEP_ROWS);
+      const codes = encodeFeatures(fn, sliceBlock(block, at, at + step.length).features);
+      for (const [j, { i }] of step.entries())
+        batch.codes.set(codes.subarray(j * codeBytes, (j + 1) * codeBytes), i * codeBytes);
+      await breathe();
+    }
+    const { halvings } = part.sample;
+    const sampled = own.flatMap(({ i }, row) => (isSampled(ids, i, halvings) ? [row] : []));
+    parts.push({ ...part, fn, statistics });
+    added.push({ block, sampled });
   }
-  const startedMs = processorMs();
-  const fn = nextVersion(base.fn, statistics);
-  const solveMs = processorMs() - startedMs;
-  const entries = [...base.entries];
-  for (const { examples: step, features } of steps) {
-    await breathe();
-    entries.push(...itemsOf(fn, step, features, random));
-  }
-  return { state: { ...base, ...upTo, fn, statistics, entries }, statisticsMs, solveMs };
+  const counted = items.map(({ modality, labels }) => ({ fnVersion: version, modality, labels }));
+  const live = countItems(base.live, counted, 1);
+  return { head: { ...base, ...upTo, version, parts, live }, batch, added, statisticsMs, solveMs };
 }
 
-const nextVersion = (fn: HashFunction, statistics: FunctionState['statistics']): HashFunction =>
-  fitHashFunction(statistics, { ...fn, version: fn.version + 1 });
-
-function itemsOf(
-  fn: HashFunction,
-  examples: readonly Example[],
-  features: Uint8Array,
-  random: RandomSource,
-): Item[] {
-  const { featureDim } = fn.features;
-  const codeBytes = fn.codebook.codeBits / 8;
-  const codes = encodeFeatures(fn, features);
-  return examples.map(({ alias, row }, i) => ({
-    kind: 'live',
-    itemId: random.bytes(ITEM_ID_BYTES),
-    fnVersion: fn.version,
-    code: codes.slice(i * codeBytes, (i + 1) * codeBytes),
-    salt: random.bytes(SALT_BYTES),
-    label: row.label,
-    alias,
-    features: features.slice(i * featureDim, (i + 1) * featureDim),
-  }));
+interface NewItem {
+  readonly alias: string;
+  readonly row: Row;
+  readonly modality: number;
+  readonly labels: readonly number[];
 }
 
-export interface ErasedPersons {
-  readonly state: FunctionState;
-  /** Items that were taken out. */
-  readonly erased: readonly Item[];
-  readonly statisticsMs: number;
-  readonly solveMs: number;
-  readonly survivors: number;
-  /** Survivors whose code by the new version is another than by the version before: what the persons' absence would change. */
-  readonly churn: number;
-  /** Survivors whose stored code is another than by the new version: churn, and what updates since then have changed. */
-  readonly storedDiffer: number;
-}
-
-/**
- * The next version without these persons: their features subtracted from the sums exactly, weights solved anew, their entries
- * replaced. Survivors keep their codes; how many would now get another is counted.
- */
-export async function erasePersons(
-  base: FunctionState,
-  aliases: ReadonlySet<string>,
-): Promise<ErasedPersons> {
-  const items = liveItems(base.entries);
-  const erased = items.filter((item) => aliases.has(item.alias));
-  const survivors = items.filter((item) => !aliases.has(item.alias));
-  const startedMs = processorMs();
-  const statistics = subtractItems(base.statistics, {
-    features: featureRows(erased, base.fn.features.featureDim),
-    targets: targetsOf(
-      base.fn.codebook,
-      Int32Array.from(erased, (item) => item.label),
-    ),
+/** One item for each part that a labelled record has. */
+function itemsOf(spec: DatasetSpec, parts: readonly PartSpec[], examples: readonly Example[]): NewItem[] {
+  const readers = parts.map((part) => new PartReader(spec, part));
+  return examples.flatMap(({ alias, row }) => {
+    const labels = labelsOfRow(row);
+    if (labels.length === 0) return [];
+    return readers.flatMap((reader, modality) => (reader.has(row) ? [{ alias, row, modality, labels }] : []));
   });
-  const solveStartedMs = processorMs();
-  const fn = nextVersion(base.fn, statistics);
-  const endedMs = processorMs();
-  const gone = new Set<Item>(erased);
-  const seq = BigInt(fn.version);
-  const entries = base.entries.map((entry) =>
-    entry.kind === 'live' && gone.has(entry)
-      ? { kind: 'erased' as const, itemId: new Uint8Array(entry.itemId), seq }
-      : entry,
-  );
-  const { churn, storedDiffer } = await countDifferences(base.fn, fn, survivors);
+}
+
+function columns(
+  items: readonly NewItem[],
+  {
+    ids,
+    codeBytes,
+    labelBytes,
+    version,
+  }: { ids: Uint8Array; codeBytes: number; labelBytes: number; version: number },
+): EntryBatch & { readonly codes: Uint8Array } {
+  const aliases = [...new Set(items.map(({ alias }) => alias))];
+  const numbers = new Map(aliases.map((alias, number) => [alias, number]));
+  const labels = new Uint8Array(items.length * labelBytes);
+  items.forEach((item, i) => {
+    labels.set(labelBits(item.labels, labelBytes), i * labelBytes);
+  });
   return {
-    state: { ...base, fn, statistics, entries },
-    erased,
-    statisticsMs: solveStartedMs - startedMs,
-    solveMs: endedMs - solveStartedMs,
-    survivors: survivors.length,
-    churn,
-    storedDiffer,
+    ids,
+    codes: new Uint8Array(items.length * codeBytes),
+    fnVersions: new Uint32Array(items.length).fill(version),
+    modalities: Uint8Array.from(items, ({ modality }) => modality),
+    labels,
+    owners: Uint32Array.from(items, ({ alias }) => numbers.get(alias)!),
+    aliases,
   };
 }
 
-function featureRows(items: readonly Item[], featureDim: number): Uint8Array {
-  const rows = new Uint8Array(items.length * featureDim);
-  items.forEach((item, i) => {
-    rows.set(item.features, i * featureDim);
-  });
-  return rows;
+/** Blocks of new rows after a last one that is not full: the first of them replaces it. */
+export function packBlocks(last: FeatureBlock | undefined, added: FeatureBlock): FeatureBlock[] {
+  const all = last ? joinBlocks(last, added) : added;
+  const out: FeatureBlock[] = [];
+  for (let at = 0; at < all.positions.length; at += BLOCK_ROWS)
+    out.push(sliceBlock(all, at, Math.min(at + BLOCK_ROWS, all.positions.length)));
+  return out;
 }
 
-async function countDifferences(
-  before: HashFunction,
-  after: HashFunction,
-  items: readonly Item[],
-): Promise<{ churn: number; storedDiffer: number }> {
-  const codeBytes = after.codebook.codeBits / 8;
-  let churn = 0;
-  let storedDiffer = 0;
-  for (let at = 0; at < items.length; at += STEP_ROWS) {
-    const step = items.slice(at, at + STEP_ROWS);
-    const features = featureRows(step, after.features.featureDim);
-    const old = Buffer.from(encodeFeatures(before, features));
-    const now = Buffer.from(encodeFeatures(after, features));
-    step.forEach(({ code }, i) => {
-      const own = now.subarray(i * codeBytes, (i + 1) * codeBytes);
-      if (!own.equals(old.subarray(i * codeBytes, (i + 1) * codeBytes))) churn++;
-      if (!own.equals(code)) storedDiffer++;
-    });
-    await breathe();
+/** The sample with new rows, thinned by halves until it is at most a block. @param idOf item id at a position */
+export function growSample(
+  sample: { readonly halvings: number; readonly block: FeatureBlock | undefined },
+  added: { readonly block: FeatureBlock; readonly sampled: readonly number[] },
+  idOf: (position: number) => Uint8Array,
+): { readonly halvings: number; readonly block: FeatureBlock } {
+  const more = takeRows(added.block, added.sampled);
+  let block = sample.block ? joinBlocks(sample.block, more) : more;
+  let { halvings } = sample;
+  while (block.positions.length > BLOCK_ROWS) {
+    halvings++;
+    const { positions } = block;
+    block = takeRows(
+      block,
+      positions
+        .keys()
+        .filter((row) => isSampled(idOf(positions[row]!), 0, halvings))
+        .toArray(),
+    );
   }
-  return { churn, storedDiffer };
+  return { halvings, block };
 }

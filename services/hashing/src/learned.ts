@@ -1,65 +1,101 @@
-/** A version of a function in memory, ready to encode and search: built from its state, replaced as a whole by the next version. */
-import { byteMatrix, type DatasetSpec, decodePayload, decodeSpec, type Row } from '@lethe/datasets';
+/** A version of a function in memory, ready to encode and search. The next version takes over its index. */
+import { type DatasetSpec, decodePayload, decodeSpec, type Row } from '@lethe/datasets';
 import {
-  CodeLedger,
   createFeatureMap,
   encodeFeatures,
   encodeLedgerEntry,
   type FeatureMap,
-  HammingIndex,
-  type Neighbour,
-  statisticsDigest,
-  weightsDigest,
+  functionFingerprint,
 } from '@lethe/hashing';
+import type { CodeIndex, Hit, IndexEntry, SearchFilter } from '@lethe/index';
 import { leafHash } from '@lethe/merkle';
-import { hex } from '@lethe/std';
-import { type FunctionState, type Item, liveItems } from './domain/state.ts';
+import { hex, sha256 } from '@lethe/std';
+import { type Head, referencesOf, sumsDigestOf, weightsDigestOf } from './domain/head.ts';
+import { PartReader } from './domain/parts.ts';
+import { HASHING_SERVICE } from './errors.ts';
+import type { PieceStore, Reference } from './sealed-state.ts';
 
-export interface FoundItem extends Neighbour {
-  readonly item: Item;
+export type LiveItem = Extract<IndexEntry, { kind: 'live' }>;
+
+export interface FoundItem extends Hit {
+  readonly item: LiveItem;
 }
 
 export class Learned {
-  readonly state: FunctionState;
+  readonly head: Head;
+  readonly index: CodeIndex;
+  readonly store: PieceStore;
+  /** Where the head itself lies. */
+  readonly reference: Reference;
   readonly spec: DatasetSpec;
-  readonly map: FeatureMap;
-  readonly ledger: CodeLedger;
-  readonly #index: HammingIndex;
-  /** By lane of the index. */
-  readonly #items: readonly Item[];
-  #mask: { generation: number; lanes: Uint8Array } | undefined;
+  readonly readers: readonly PartReader[];
+  readonly maps: readonly FeatureMap[];
+  readonly weightsDigest: string;
+  readonly sumsDigest: string;
+  #fingerprint: string | undefined;
+  #users = 0;
+  #retired = false;
 
-  constructor(state: FunctionState) {
-    const { codeBits } = state.fn.codebook;
-    this.state = state;
-    this.spec = decodeSpec(state.datasetSpec);
-    this.map = createFeatureMap(state.fn.features);
-    this.ledger = new CodeLedger(codeBits);
-    for (const entry of state.entries) this.ledger.append(entry);
-    this.#items = liveItems(state.entries);
-    this.#index = new HammingIndex(codeBits);
-    for (const item of this.#items) this.#index.add(item.itemId, item.code);
+  constructor(head: Head, index: CodeIndex, store: PieceStore, reference: Reference) {
+    this.head = head;
+    this.index = index;
+    this.store = store;
+    this.reference = reference;
+    this.spec = decodeSpec(head.datasetSpec);
+    this.readers = head.parts.map((part) => new PartReader(this.spec, part));
+    this.maps = head.parts.map(({ fn }) => createFeatureMap(fn.features));
+    this.weightsDigest = weightsDigestOf(head.parts);
+    this.sumsDigest = sumsDigestOf(head.parts);
   }
 
   get version(): number {
-    return this.state.fn.version;
+    return this.head.version;
   }
 
-  get items(): readonly Item[] {
-    return this.#items;
+  get codeBits(): number {
+    return this.index.codeBits;
   }
 
-  get weightsDigest(): string {
-    return hex(weightsDigest(this.state.fn));
-  }
-
-  get sumsDigest(): string {
-    return hex(statisticsDigest(this.state.statistics));
+  /** Names of the modalities, by number. */
+  get modalities(): readonly string[] {
+    return this.head.parts.map(({ name }) => name);
   }
 
   /** Labels of the items, ascending. */
   get classes(): number[] {
-    return [...new Set(this.#items.map((item) => item.label))].sort((a, b) => a - b);
+    return this.head.live.labels.map(({ label }) => label);
+  }
+
+  /** Everything that this version has stored. */
+  get references(): Reference[] {
+    return [this.reference, ...(this.store.isInMemory ? [] : referencesOf(this.head))];
+  }
+
+  /** SHA-256 over the codes of fixed inputs, hex; of several parts over theirs in order. */
+  get fingerprint(): string {
+    this.#fingerprint ??= fingerprintOf(
+      this.head.parts.map(({ fn }, i) => functionFingerprint(fn, this.maps[i]!)),
+    );
+    return this.#fingerprint;
+  }
+
+  /** Keeps the index open over several breaths, until the returned function is called. */
+  hold(): () => void {
+    this.#users++;
+    return () => {
+      this.#users--;
+      this.#closeIfDone();
+    };
+  }
+
+  /** Overwrites the index in memory, at once or when the last holder has let go: another one serves. */
+  retire(): void {
+    this.#retired = true;
+    this.#closeIfDone();
+  }
+
+  #closeIfDone(): void {
+    if (this.#retired && this.#users === 0) this.index.close();
   }
 
   /** @throws LETHE-23xx the payload is not one of this dataset */
@@ -67,48 +103,55 @@ export class Learned {
     return decodePayload(this.spec, payload);
   }
 
-  /** @returns codes of the rows, K / 8 bytes each, one after the other */
-  encode(rows: readonly Row[]): Uint8Array {
-    return encodeFeatures(this.state.fn, this.map.apply(byteMatrix(this.spec, rows)));
+  /**
+   * Number of the modality by which a row is encoded: the named one, or the only one that the row has.
+   * @throws LETHE-4207 no such modality, the row lacks it, or it has several and none is named
+   */
+  modalityOf(row: Row, name: string): number {
+    const invalid = (why: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field: 'modality' } });
+    if (name !== '') {
+      const number = this.modalities.indexOf(name);
+      if (number === -1) throw invalid('the function has no such modality');
+      if (!this.readers[number]!.has(row)) throw invalid('the record lacks a field of this modality');
+      return number;
+    }
+    const [only, ...more] = this.readers
+      .keys()
+      .filter((number) => this.readers[number]!.has(row))
+      .toArray();
+    if (only === undefined) throw invalid('the record has no modality of this function');
+    if (more.length > 0) throw invalid('the record has several modalities: name one');
+    return only;
   }
 
-  /**
-   * The k nearest items of persons who are not masked.
-   * @param masks aliases to leave out; `generation` must change with them
-   * @param fits condition on items beside the masks  @throws LETHE-3406 wrong code length
-   */
-  search(
-    code: Uint8Array,
-    k: number,
-    masks: { readonly generation: number; readonly aliases: ReadonlySet<string> },
-    fits?: (item: Item) => boolean,
-  ): FoundItem[] {
-    if (this.#mask?.generation !== masks.generation) {
-      const lanes = Uint8Array.from(this.#items, ({ alias }) => (masks.aliases.has(alias) ? 0 : 1));
-      this.#mask = { generation: masks.generation, lanes };
-    }
-    const unmasked = this.#mask.lanes;
-    const lanes = fits ? unmasked.map((live, lane) => live && Number(fits(this.#items[lane]!))) : unmasked;
-    return this.#index
-      .search(code, k, lanes)
-      .map((neighbour) => ({ ...neighbour, item: this.#items[neighbour.lane]! }));
+  /** @returns codes of the rows by one modality, K / 8 bytes each, one after the other */
+  encode(modality: number, rows: readonly Row[]): Uint8Array {
+    const features = this.maps[modality]!.apply(this.readers[modality]!.inputs(rows));
+    return encodeFeatures(this.head.parts[modality]!.fn, features);
+  }
+
+  /** The k nearest items, or those within a radius if one is given, of persons who are not excluded. @throws LETHE-3406 */
+  search(code: Uint8Array, k: number, filter: SearchFilter, radius?: number): FoundItem[] {
+    const hits =
+      radius === undefined
+        ? this.index.search(code, k, filter)
+        : this.index.range(code, radius, filter).slice(0, k);
+    return hits.map((hit) => ({ ...hit, item: this.liveAt(hit.index) }));
+  }
+
+  liveAt(index: number): LiveItem {
+    const entry = this.index.entryAt(index);
+    if (entry.kind === 'live') return entry;
+    throw HASHING_SERVICE.STATE_DAMAGED('the index found an entry that is erased', { details: { index } });
   }
 
   /** RFC 6962 leaf hash of an item in the ledger. */
-  leafHashOf(item: Item): Uint8Array {
+  leafHashOf(item: LiveItem): Uint8Array {
     return leafHash(encodeLedgerEntry(item));
   }
+}
 
-  /**
-   * Overwrites what this version holds of the items. For the version before an erasure, once nobody answers from it: item
-   * objects are shared with nothing that lives on, and the garbage collector gives no promise of its own.
-   */
-  scrub(items: readonly Item[]): void {
-    for (const item of items) this.#index.erase(item.itemId);
-    this.ledger.erase(
-      items.map((item) => item.itemId),
-      0n,
-    );
-    for (const item of items) for (const bytes of [item.code, item.salt, item.features]) bytes.fill(0);
-  }
+function fingerprintOf(prints: readonly Uint8Array[]): string {
+  const [only, ...more] = prints;
+  return hex(only && more.length === 0 ? only : sha256('lethe/hashing/fingerprint-of-parts/v1', ...prints));
 }

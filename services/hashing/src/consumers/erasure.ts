@@ -1,30 +1,51 @@
-import { EVENT, type events, parseName } from '@lethe/contracts';
+import { EVENT, type events, hashing, parseName } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
 import type { Containment, ErasurePart } from '@lethe/service';
-import { hex, sha256 } from '@lethe/std';
+import { assert, hex, sha256, sleep } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
+import { encodeBlock, type FeatureBlock } from '../domain/blocks.ts';
 import {
   claims,
   decodeNeedles,
+  encodeErasureProof,
   encodeNeedles,
   indexName,
   needlesOf,
   type VersionDigests,
 } from '../domain/evidence.ts';
-import type { Address, Existing, Promotion } from '../functions.ts';
-import { erasePersons } from '../learn.ts';
-import type { Learned } from '../learned.ts';
+import { type BlockRef, countItems, type Part, sumsDigestOf, weightsDigestOf } from '../domain/head.ts';
+import { churnDetails, type ErasedItems, measureChurn, newCodes, subtract } from '../erase.ts';
+import { HASHING_SERVICE } from '../errors.ts';
+import type { Address, Existing, Prepared } from '../functions.ts';
+import type { Learned, LiveItem } from '../learned.ts';
+import { countInMemory } from '../memory-scan.ts';
+import { blockRef } from '../migrate.ts';
+import type { Attempt } from '../sealed-state.ts';
 
 type Outcome = Awaited<ReturnType<ErasurePart['erase']>>;
 
-/** Masks the person first; names every function and index that learns from a dataset which holds the person. */
+const { SURVIVOR_CODES_REENCODE_CHANGED, SURVIVOR_CODES_RETIRE } = hashing.HashFunctionSpec_SurvivorCodes;
+
+/** Policy of a function for survivors, as claims name it. */
+type Policy = 'KEEP' | 'REENCODE_CHANGED' | 'RETIRE';
+
+function policyOf({ spec: { survivorCodes } }: Existing): Policy {
+  if (survivorCodes === SURVIVOR_CODES_REENCODE_CHANGED) return 'REENCODE_CHANGED';
+  return survivorCodes === SURVIVOR_CODES_RETIRE ? 'RETIRE' : 'KEEP';
+}
+
+/**
+ * Masks the person first; names every function and index that learns from a dataset which holds the person. Returns when every
+ * replica that answers anything has read of it: one whose look at the events is older than the lease looks again before it answers.
+ */
 export async function contain(
-  { functions, masks }: HashingContext,
+  { functions, masks, follower }: HashingContext,
   tenant: string,
   request: events.ErasureRequested,
 ): Promise<Containment> {
   masks.add(tenant, [request.subjectAlias]);
   const addresses = await functions.ofDatasets(tenant, request.datasets);
+  await sleep(follower.leaseMs);
   return { artefacts: addresses.flatMap(({ name }) => [name, indexName(name)]) };
 }
 
@@ -57,66 +78,233 @@ async function eraseFrom(
   for (;;) {
     const before = await functions.load(address);
     const done = before.erasures[started.erasure];
-    if (done) {
-      await functions.destroySuperseded(address, before);
-      return { claims: done.claims, needles: done.needles, attestations: [] };
+    if (done && isReencoding(done)) {
+      await reencode(context, address, before, done);
+      continue;
     }
+    if (done) return await finished(context, address, before, done);
     if (!before.current) return untouched(address, NO_VERSION, 'no version was ever learned');
     const serving = await functions.version(address, before.current);
-    const batch = new Set([...started.subjects, ...started.cohort]);
-    if (!serving.items.some(({ alias }) => batch.has(alias))) {
+    const aliases = [...new Set([...started.subjects, ...started.cohort])];
+    if (!aliases.some((alias) => serving.index.itemsOf(alias).length > 0)) {
       return untouched(address, digestsOf(serving), 'no record of the batch was learned');
     }
-    await eraseItems(context, address, before, serving, started, batch);
+    await eraseItems(context, address, before, started, aliases);
   }
+}
+
+/** Everything that a crash may have left is gone, and the memory of this process holds nothing of the erased: what the claims say. */
+async function finished(
+  { functions }: HashingContext,
+  address: Address,
+  before: Existing,
+  done: events.HashFunctionPromoted,
+): Promise<Outcome> {
+  const { tenant } = address;
+  assert(before.current, 'an erasure has made a version');
+  const learned = await functions.version(address, before.current);
+  await functions.settle(address, before.current.version, learned);
+  const needles = done.needles ? decodeNeedles(await functions.sealed.get(tenant, done.needles)) : [];
+  const residue = countInMemory(
+    learned.index.memory().map(({ bytes }) => bytes),
+    needles.flatMap(({ kind, hex: text }) => (kind === 'ledger-salt' ? [Buffer.from(text, 'hex')] : [])),
+  );
+  if (residue > 0) {
+    throw HASHING_SERVICE.RESIDUE('memory holds bytes of erased entries', {
+      details: { function: address.name, places: residue },
+    });
+  }
+  return {
+    claims: done.claims.map((claim) => ({ ...claim, details: { ...claim.details, residualInMemory: '0' } })),
+    needles: done.needles,
+    attestations: [],
+  };
 }
 
 /** Promotes the version without the batch, unless another process was first. */
 async function eraseItems(
+  context: HashingContext,
+  address: Address,
+  before: Existing,
+  started: events.ErasureStarted,
+  aliases: readonly string[],
+): Promise<void> {
+  const { functions, churnExactMax } = context;
+  const { tenant } = address;
+  const eventId = effectId(`${started.erasure}|${address.name}`, EVENT.hashFunctionPromoted.type);
+  const policy = policyOf(before);
+  await functions.change(address, before, eventId, async (attempt, base): Promise<Prepared> => {
+    assert(base, 'only a learned function is erased from');
+    const items = aliases
+      .flatMap((alias) => base.index.itemsOf(alias))
+      .map((itemId) => liveItem(base, itemId));
+    const gone = new Set(items.map(({ index }) => index));
+    const version = base.version + 1;
+    const erased = await subtract(base, items);
+    const churn = await measureChurn(base, erased, gone, churnExactMax);
+    const { parts, replaced } = await storeParts(attempt, base, erased);
+    const needles = await functions.sealed.put(
+      tenant,
+      needlesKeyId(started),
+      encodeNeedles(needlesOf(items)),
+    );
+    const change = await base.index.erase(
+      items.map(({ itemId }) => itemId),
+      BigInt(version),
+    );
+    attempt.open = change;
+    const proof = await functions.sealed.put(
+      tenant,
+      proofKeyId(address, started),
+      encodeErasureProof(change.proof),
+    );
+    const live = countItems(base.head.live, items, -1);
+    const head = { ...base.head, version, parts, live, index: change.manifest };
+    const after: VersionDigests = {
+      weights: weightsDigestOf(parts),
+      sums: sumsDigestOf(parts),
+      ledgerRoot: change.manifest.root,
+    };
+    const details = {
+      erasedItems: items.length,
+      survivors: churn.survivors,
+      survivorCodes: policy,
+      ...churnDetails(churn),
+      versionBefore: base.version,
+      versionAfter: version,
+      erasedLeaves: change.proof.erased.length,
+      erasureProofDigest: proof.digest,
+      segmentsRewritten: change.rewritten.length,
+      blocksRewritten: erased.parts.reduce((sum, { blocks }) => sum + blocks.size, 0),
+      ...(policy === 'KEEP' ? {} : { [REENCODING]: 'pending' }),
+    };
+    for (const { code, salt } of items) for (const bytes of [code, salt]) bytes.fill(0);
+    return {
+      head,
+      index: base.index,
+      store: base.store,
+      replaced: [...replaced, ...change.superseded.map(({ reference }) => reference)],
+      promotion: {
+        erasure: started.erasure,
+        needles,
+        proof,
+        claims: claims(address.name, digestsOf(base), after, details),
+        statisticsMs: erased.statisticsMs,
+        solveMs: erased.solveMs,
+        oldCodesRootBefore: new Uint8Array(0),
+        oldCodesRootAfter: new Uint8Array(0),
+      },
+    };
+  });
+}
+
+function liveItem({ index }: Learned, itemId: Uint8Array): LiveItem {
+  const entry = index.entry(itemId);
+  assert(entry.kind === 'live', 'items of a person are live');
+  return entry;
+}
+
+/** Stores the blocks and samples that held the persons, without them. */
+async function storeParts(
+  attempt: Attempt,
+  base: Learned,
+  { parts }: ErasedItems,
+): Promise<{ readonly parts: Part[]; readonly replaced: readonly string[] }> {
+  const replaced: string[] = [];
+  const out: Part[] = [];
+  for (const [number, { part, blocks, sample }] of parts.entries()) {
+    const stored = new Map<number, BlockRef | undefined>();
+    for (const [at, block] of blocks) stored.set(at, await storeBlock(attempt, block));
+    replaced.push(...[...blocks.keys()].map((at) => part.blocks[at]!.reference));
+    let kept = base.head.parts[number]!.sample;
+    if (sample) {
+      replaced.push(kept.block!.reference);
+      kept = { ...kept, block: await storeBlock(attempt, sample) };
+    }
+    const refs = part.blocks.flatMap((ref, at) => (stored.has(at) ? (stored.get(at) ?? []) : ref));
+    out.push({ ...part, blocks: refs, sample: kept });
+  }
+  return { parts: out, replaced };
+}
+
+/** @returns undefined for a block without rows, which needs no place */
+export async function storeBlock(attempt: Attempt, block: FeatureBlock): Promise<BlockRef | undefined> {
+  if (block.positions.length === 0) return undefined;
+  const [piece] = await attempt.put('block', [encodeBlock(block)]);
+  assert(piece, 'one piece was put');
+  return blockRef(block, piece.reference, piece.digest);
+}
+
+/** Detail of a claim: the second half of an erasure under a policy that gives survivors other codes. */
+const REENCODING = 'reencoding';
+
+const isReencoding = ({ claims: made }: events.HashFunctionPromoted): boolean =>
+  made.some(({ details }) => details[REENCODING] === 'pending');
+
+/**
+ * Gives survivors the codes that their policy asks for: a new ledger version, as a fact of its own after the erasure's. The persons
+ * are gone by then; a crash in between leaves a function that serves, and this to be done again.
+ */
+async function reencode(
   { functions }: HashingContext,
   address: Address,
   before: Existing,
-  serving: Learned,
-  started: events.ErasureStarted,
-  batch: ReadonlySet<string>,
+  done: events.HashFunctionPromoted,
 ): Promise<void> {
-  const { tenant } = address;
-  const result = await erasePersons(serving.state, batch);
-  const promotion = async (next: Learned): Promise<Promotion> => ({
-    erasure: started.erasure,
-    proof: undefined,
-    needles: await functions.sealed.put(
-      tenant,
-      needlesKeyId(started),
-      encodeNeedles(needlesOf(result.erased)),
-    ),
-    claims: claims(address.name, digestsOf(serving), digestsOf(next), {
-      erasedItems: result.erased.length,
-      survivors: result.survivors,
-      survivorCodes: 'KEEP',
-      churn: result.churn,
-      storedCodesThatDiffer: result.storedDiffer,
-      versionBefore: serving.version,
-      versionAfter: next.version,
-    }),
-    statisticsMs: result.statisticsMs,
-    solveMs: result.solveMs,
-    oldCodesRootBefore: new Uint8Array(0),
-    oldCodesRootAfter: new Uint8Array(0),
+  const eventId = effectId(`${done.erasure}|${address.name}|reencoded`, EVENT.hashFunctionPromoted.type);
+  await functions.change(address, before, eventId, async (attempt, base): Promise<Prepared> => {
+    assert(base, 'an erasure has made a version');
+    const version = base.version + 1;
+    const changes = await newCodes(base, policyOf(before) === 'RETIRE');
+    const parts = base.head.parts.map((part) => ({ ...part, fn: { ...part.fn, version } }));
+    const old = changes.map(({ itemId }) => liveItem(base, itemId));
+    const change = changes.length > 0 ? await base.index.reencode(changes, version) : undefined;
+    attempt.open = change;
+    const index = change?.manifest ?? base.index.manifest();
+    const renewed = old.map((item) => ({ ...item, fnVersion: version }));
+    const live = countItems(countItems(base.head.live, old, -1), renewed, 1);
+    return {
+      head: { ...base.head, version, parts, live, index },
+      index: base.index,
+      store: base.store,
+      replaced: change?.superseded.map(({ reference }) => reference) ?? [],
+      promotion: {
+        erasure: done.erasure,
+        needles: done.needles,
+        proof: done.proof,
+        claims: done.claims.map(({ details: { [REENCODING]: _, ...details }, ...claim }) => ({
+          ...claim,
+          digestAfter: claim.kind === 'HASH_INDEX' ? index.root : claim.digestAfter,
+          details: {
+            ...details,
+            ledgerRootErased: hex(done.ledgerRoot),
+            ledgerRootAfter: index.root,
+            ledgerVersion: String(index.ledgerVersion),
+            reencodedCodes: String(changes.length),
+            versionAfter: String(version),
+          },
+        })),
+        statisticsMs: done.statisticsMs,
+        solveMs: done.solveMs,
+        oldCodesRootBefore: new Uint8Array(0),
+        oldCodesRootAfter: new Uint8Array(0),
+      },
+    };
   });
-  const eventId = effectId(`${started.erasure}|${address.name}`, EVENT.hashFunctionPromoted.type);
-  const next = await functions.promote(address, before, result.state, promotion, eventId);
-  if (next) serving.scrub(result.erased);
 }
 
 /** All needles of one erasure, whichever function they come from: the vault destroys this key with the scan. */
 const needlesKeyId = (started: events.ErasureStarted): string =>
   `hash-needles-${parseName('erasureRequest', started.erasure)[1]!}`;
 
+/** A key that lives on: an auditor may ask for the proof as long as the function is there. */
+const proofKeyId = ({ name }: Address, { erasure }: events.ErasureStarted): string =>
+  `hash-proof-${hex(sha256(`${name}|${erasure}`)).slice(0, 32)}`;
+
 const digestsOf = (learned: Learned): VersionDigests => ({
   weights: learned.weightsDigest,
   sums: learned.sumsDigest,
-  ledgerRoot: hex(learned.ledger.root()),
+  ledgerRoot: hex(learned.index.root()),
 });
 
 /** Digest of no bytes, which is also RFC 6962's root of an empty tree. */

@@ -1,11 +1,27 @@
 import { EVENT } from '@lethe/contracts';
 import { decodePayload, decodeSpec } from '@lethe/datasets';
 import { effectId, newEvent } from '@lethe/events';
+import { ITEM_ID_BYTES, verifyUpdateProof } from '@lethe/hashing';
+import { CodeIndex } from '@lethe/index';
 import { datasetOfRoot, exclusions, isFinal, loggedRoot, readRecords } from '@lethe/service';
+import { assert } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
+import { BLOCK_ROWS, decodeBlock } from '../domain/blocks.ts';
+import type { BlockRef, Part } from '../domain/head.ts';
+import { labelsOfRow, partSpecs } from '../domain/parts.ts';
 import { HASHING_SERVICE } from '../errors.ts';
-import type { Address, Existing, Promotion } from '../functions.ts';
-import { type Example, emptyState, learnExamples } from '../learn.ts';
+import type { Address, Existing, Prepared } from '../functions.ts';
+import {
+  type EmptyHead,
+  type Example,
+  emptyHead,
+  growSample,
+  type LearnedRecords,
+  learnExamples,
+  packBlocks,
+} from '../learn.ts';
+import { type Attempt, PieceStore } from '../sealed-state.ts';
+import { storeBlock } from './erasure.ts';
 
 /**
  * Learns the root that an event asks for, unless its result is there. Runs again after a crash, from the beginning: nothing of
@@ -53,53 +69,125 @@ async function learn(
   before: Existing,
   root: string,
 ): Promise<boolean> {
-  const { functions, peers, random, progress } = context;
-  const { spec, pending } = before;
+  const { functions, peers, progress } = context;
   progress.set(address.name, { done: 0n, total: 0n, phase: 'reading records' });
   const { ROOT_NOT_LOGGED } = HASHING_SERVICE;
   const { lastPosition } = await loggedRoot(peers, root, context.rootWaitMs, ROOT_NOT_LOGGED);
-  const old = before.current && (await functions.version(address, before.current));
-  const base = old
-    ? old.state
-    : emptyState((await peers.vault.getDataset({ name: datasetOfRoot(root) })).spec, {
-        seed: spec.featureSeed,
-        featureDim: spec.featureDim,
-        codeBits: spec.codeBits,
-        lambda: spec.lambda,
-      });
-  const examples = await readExamples(context, address.tenant, root, base);
-  if (!before.current && examples.length === 0) {
+  const upTo = { root, lastPosition: Number(lastPosition) };
+  const eventId = effectId(before.pending!.eventId, EVENT.hashFunctionPromoted.type);
+  const next = await functions.change(address, before, eventId, async (attempt, base) =>
+    base
+      ? await prepare(context, address, upTo, attempt, base)
+      : await prepare(context, address, upTo, attempt, await nothing(context, address, before)),
+  );
+  return next !== undefined;
+}
+
+/** What a change starts from: the version that serves, or a function that has seen nothing. */
+interface Base {
+  readonly head: EmptyHead;
+  readonly index: CodeIndex;
+  readonly store: PieceStore;
+}
+
+async function nothing(
+  { functions, peers, random }: HashingContext,
+  { tenant }: Address,
+  { spec }: Existing,
+): Promise<Base> {
+  const { spec: datasetSpec } = await peers.vault.getDataset({ name: datasetOfRoot(spec.root) });
+  const head = emptyHead(datasetSpec, partSpecs(spec.modalities), {
+    seed: spec.featureSeed,
+    featureDim: spec.featureDim,
+    codeBits: spec.codeBits,
+    lambda: spec.lambda,
+  });
+  const classes = decodeSpec(datasetSpec).label.classes.length;
+  const store = new PieceStore(functions.state, tenant);
+  return { head, index: CodeIndex.create({ store, random, codeBits: spec.codeBits, classes }), store };
+}
+
+/** Stores the next version: new blocks and segments, and those that were not full. */
+async function prepare(
+  context: HashingContext,
+  address: Address,
+  upTo: { readonly root: string; readonly lastPosition: number },
+  attempt: Attempt,
+  { head, index, store }: Base,
+): Promise<Prepared> {
+  const { random, progress } = context;
+  store.attempt = attempt;
+  const examples = await readExamples(context, address.tenant, upTo.root, head);
+  const total = BigInt(examples.length);
+  const learned = await learnExamples(head, index.size, upTo, examples, random, (done) => {
+    progress.set(address.name, { done: BigInt(done), total, phase: 'learning records' });
+  });
+  const added = learned.batch.fnVersions.length;
+  if (head.version === 0 && added === 0) {
     throw HASHING_SERVICE.NOTHING_TO_LEARN('there is no labelled record under the root', {
-      details: { root },
+      details: { root: upTo.root },
     });
   }
-  const learned = await learnExamples(
-    base,
-    { root, lastPosition: Number(lastPosition) },
-    examples,
-    random,
-    (done) => {
-      const total = BigInt(examples.length);
-      progress.set(address.name, { done: BigInt(done), total, phase: 'learning records' });
-    },
-  );
-  const next = await functions.promote(
-    address,
-    before,
-    learned.state,
-    async ({ ledger }): Promise<Promotion> => ({
+  progress.set(address.name, { done: total, total, phase: 'storing codes' });
+  const replaced: string[] = [];
+  const idOf = (position: number): Uint8Array => {
+    if (position < index.size) return index.entryAt(position).itemId;
+    const at = (position - index.size) * ITEM_ID_BYTES;
+    return learned.batch.ids.subarray(at, at + ITEM_ID_BYTES);
+  };
+  const parts: Part[] = [];
+  for (const [number, part] of learned.head.parts.entries())
+    parts.push(await storeRows(attempt, store, part, learned.added[number]!, idOf, replaced));
+  const rootBefore = head.version === 0 ? new Uint8Array(0) : index.root();
+  const change = added > 0 ? await index.append(learned.batch) : undefined;
+  attempt.open = change;
+  assert(!change || verifyUpdateProof(change.proof), 'an update appends');
+  return {
+    head: { ...learned.head, parts, index: change?.manifest ?? index.manifest() },
+    index,
+    store,
+    replaced: [...replaced, ...(change?.superseded.map(({ reference }) => reference) ?? [])],
+    promotion: {
       erasure: '',
       needles: undefined,
       proof: undefined,
       claims: [],
       statisticsMs: learned.statisticsMs,
       solveMs: learned.solveMs,
-      oldCodesRootBefore: old ? old.ledger.root() : new Uint8Array(0),
-      oldCodesRootAfter: old ? ledger.root(base.entries.length) : new Uint8Array(0),
-    }),
-    effectId(pending!.eventId, EVENT.hashFunctionPromoted.type),
-  );
-  return next !== undefined;
+      // The proof has just shown that the tree of the new root begins with the tree of the old one.
+      oldCodesRootBefore: rootBefore,
+      oldCodesRootAfter: rootBefore,
+    },
+  };
+}
+
+/** Stores new feature rows of a part, filling up its last block first, and its sample where it changes. */
+async function storeRows(
+  attempt: Attempt,
+  store: PieceStore,
+  part: Part,
+  added: LearnedRecords['added'][number],
+  idOf: (position: number) => Uint8Array,
+  replaced: string[],
+): Promise<Part> {
+  if (added.block.positions.length === 0) return part;
+  const opened = async ({ reference, digest }: BlockRef) =>
+    decodeBlock(await store.verified(reference, digest));
+  const last = part.blocks.at(-1);
+  const open = last && last.rows < BLOCK_ROWS ? last : undefined;
+  if (open) replaced.push(open.reference);
+  const blocks = open ? part.blocks.slice(0, -1) : [...part.blocks];
+  for (const block of packBlocks(open && (await opened(open)), added.block)) {
+    const ref = await storeBlock(attempt, block);
+    if (ref) blocks.push(ref);
+  }
+  if (added.sampled.length === 0) return { ...part, blocks };
+  const { sample } = part;
+  if (sample.block) replaced.push(sample.block.reference);
+  const before = { halvings: sample.halvings, block: sample.block && (await opened(sample.block)) };
+  const grown = growSample(before, added, idOf);
+  const block = await storeBlock(attempt, grown.block);
+  return { ...part, blocks, sample: { halvings: grown.halvings, block } };
 }
 
 /**
@@ -107,7 +195,7 @@ async function learn(
  * erasure was requested. A record without a label teaches nothing and is not indexed.
  */
 async function readExamples(
-  { peers, masks }: HashingContext,
+  { peers, masks, follower }: HashingContext,
   tenant: string,
   root: string,
   base: { readonly lastPosition: number; readonly datasetSpec: Uint8Array },
@@ -115,12 +203,11 @@ async function readExamples(
   const spec = decodeSpec(base.datasetSpec);
   const exclude = await exclusions(peers, root);
   const records = await readRecords(peers, root, { afterPosition: base.lastPosition, exclude });
-  // Read after the records: a person whose containment came in between is left out as well.
+  // Read after the records: a person whose containment came in between is left out as well, whichever replica has contained it.
+  await follower.fresh();
   const masked = masks.of(tenant);
   return records
     .filter(({ alias }) => !masked.has(alias))
-    .flatMap(({ alias, payload }) => {
-      const { values, label } = decodePayload(spec, payload);
-      return label === undefined ? [] : [{ alias, row: { values, label } }];
-    });
+    .map(({ alias, payload }) => ({ alias, row: decodePayload(spec, payload) }))
+    .filter(({ row }) => labelsOfRow(row).length > 0);
 }

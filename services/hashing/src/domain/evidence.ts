@@ -1,7 +1,7 @@
 /** What an erasure leaves behind about a function: its claims for the certificate and its needles for the scan. Pure. */
 import { common } from '@lethe/contracts';
+import type { ErasureProof, LiveEntry } from '@lethe/hashing';
 import { canonicalJson, concatBytes, hex, utf8 } from '@lethe/std';
-import type { Item } from './state.ts';
 
 export const indexName = (functionName: string): string => `${functionName}/index`;
 
@@ -64,7 +64,7 @@ export interface Needle {
 }
 
 /** What would be found if the plain state of the function were on a disk; a lane is item id and code as they lie there. */
-export const needlesOf = (items: readonly Item[]): Needle[] =>
+export const needlesOf = (items: readonly Pick<LiveEntry, 'itemId' | 'code' | 'salt'>[]): Needle[] =>
   items.flatMap((item) => [
     { kind: 'item-id', hex: hex(item.itemId) },
     { kind: 'ledger-salt', hex: hex(item.salt) },
@@ -78,3 +78,31 @@ export function decodeNeedles(bytes: Uint8Array): Needle[] {
   const { needles } = JSON.parse(new TextDecoder().decode(bytes)) as { needles: Needle[] };
   return needles;
 }
+
+/**
+ * The proof that an erasure changed exactly the erased leaves, as canonical JSON with bytes in hex: an auditor reads it back and
+ * holds it against the two roots of the claim with `verifyErasureProof` of `@lethe/hashing`.
+ */
+export const encodeErasureProof = ({
+  size,
+  rootBefore,
+  rootAfter,
+  seq,
+  erased,
+  untouched,
+}: ErasureProof): Uint8Array =>
+  utf8(
+    canonicalJson({
+      format: 'lethe-erasure-proof-v1',
+      size,
+      rootBefore: hex(rootBefore),
+      rootAfter: hex(rootAfter),
+      seq: String(seq),
+      erased: erased.map(({ index, itemId, leafBefore }) => ({
+        index,
+        itemId: hex(itemId),
+        leafBefore: hex(leafBefore),
+      })),
+      untouched: untouched.map(hex),
+    }),
+  );

@@ -3,33 +3,24 @@ import { test } from 'node:test';
 import { hashing } from '@lethe/contracts';
 import { isError } from '@lethe/std';
 import { HASHING_SERVICE } from '../errors.ts';
-import { type Filtered, itemFilter } from './filter.ts';
+import { indexFilter } from './filter.ts';
 
 const known = { modalities: ['image', 'text'], classes: 5 };
-const items: readonly Filtered[] = [
-  { modality: 'image', labels: [0], fnVersion: 1 },
-  { modality: 'text', labels: [0, 3], fnVersion: 1 },
-  { modality: 'image', labels: [1, 3, 4], fnVersion: 2 },
-  { modality: 'text', labels: [], fnVersion: 3 },
-];
 const filter = (conditions: Partial<hashing.SearchFilter>) =>
-  itemFilter(hashing.SearchFilter.fromPartial(conditions), known);
-const passing = (conditions: Partial<hashing.SearchFilter>): number[] =>
-  items.flatMap((item, i) => (filter(conditions)!(item) ? [i] : []));
+  indexFilter(hashing.SearchFilter.fromPartial(conditions), known);
 
-test('no condition is no filter', () => {
-  assert.equal(itemFilter(undefined, known), undefined);
-  assert.equal(filter({}), undefined);
+test('a list that names nothing is no condition', () => {
+  assert.deepEqual(indexFilter(undefined, known), {});
+  assert.deepEqual(filter({}), {});
+  assert.deepEqual(filter({ labelsAny: [0] }), { labelsAny: [0] });
 });
 
-test('lists hold one by one and together', () => {
-  assert.deepEqual(passing({ modalities: ['text'] }), [1, 3]);
-  assert.deepEqual(passing({ functionVersions: [1, 3] }), [0, 1, 3]);
-  assert.deepEqual(passing({ labelsAny: [0, 4] }), [0, 1, 2]);
-  assert.deepEqual(passing({ labelsAll: [3] }), [1, 2]);
-  assert.deepEqual(passing({ labelsAll: [3, 4] }), [2]);
-  assert.deepEqual(passing({ labelsAny: [0], labelsAll: [3], modalities: ['text'] }), [1]);
-  assert.deepEqual(passing({ labelsAny: [0], modalities: ['text'], functionVersions: [2] }), []);
+test('modalities become the numbers that the index keeps', () => {
+  assert.deepEqual(filter({ modalities: ['text'], labelsAll: [4], functionVersions: [2, 1] }), {
+    modalities: [1],
+    labelsAll: [4],
+    fnVersions: [2, 1],
+  });
 });
 
 test('what can match nothing by mistake is refused with the name of its field', () => {

@@ -28,7 +28,13 @@ export async function createHashFunction(
   return await resource(context, address);
 }
 
-const { SURVIVOR_CODES_KEEP } = hashing.HashFunctionSpec_SurvivorCodes;
+const { SURVIVOR_CODES_KEEP, SURVIVOR_CODES_REENCODE_CHANGED, SURVIVOR_CODES_RETIRE } =
+  hashing.HashFunctionSpec_SurvivorCodes;
+/** Beside KEEP, which is left out of a specification. */
+const POLICIES: readonly hashing.HashFunctionSpec_SurvivorCodes[] = [
+  SURVIVOR_CODES_REENCODE_CHANGED,
+  SURVIVOR_CODES_RETIRE,
+];
 const { TIER_ANALYTIC } = hashing.HashFunctionSpec_Tier;
 
 const invalid = (why: string, field: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field } });
@@ -61,8 +67,8 @@ async function checkSpec(
   }: hashing.HashFunctionSpec,
 ): Promise<void> {
   if (tier !== undefined) throw invalid('functions of this tier cannot be created', 'spec.tier');
-  if (survivorCodes !== undefined) throw invalid('only KEEP is known', 'spec.survivor_codes');
-  if (modalities.length > 0) throw invalid('several modalities are not known', 'spec.modalities');
+  if (survivorCodes !== undefined && !POLICIES.includes(survivorCodes))
+    throw invalid('is no policy', 'spec.survivor_codes');
   const dataset = datasetOfRoot(root);
   if (tenantOf(root) !== tenant) throw invalid('the root lies in another tenant', 'spec.root');
   if (!(lambda > 0 && Number.isFinite(lambda)))

@@ -1,7 +1,6 @@
 import type { hashing } from '@lethe/contracts';
 import type { Partially } from '@lethe/rpc';
-import { type HashingContext, masksOf, servingOf } from '../context.ts';
-import { WHOLE_RECORD } from '../domain/filter.ts';
+import { excludedOf, type HashingContext, servingOf } from '../context.ts';
 
 /** Every code that a search could return, in the order of the ledger. The mask is asked anew for each: a stream takes time. */
 export async function* listCodes(
@@ -9,19 +8,24 @@ export async function* listCodes(
   { name }: hashing.ListCodesRequest,
   signal: AbortSignal,
 ): AsyncGenerator<Partially<hashing.CodeEntry>> {
-  const serving = await servingOf(context, name);
-  for (const item of serving.items) {
-    if (signal.aborted) return;
-    if (masksOf(context, name).aliases.has(item.alias)) continue;
-    yield {
-      itemId: item.itemId,
-      functionVersion: item.fnVersion,
-      code: item.code,
-      label: item.label,
-      labels: [item.label],
-      modality: WHOLE_RECORD,
-      leafIndex: BigInt(serving.ledger.indexOf(item.itemId)),
-      leafHash: serving.leafHashOf(item),
-    };
+  const { learned } = await servingOf(context, name);
+  const release = learned.hold();
+  try {
+    for (const entry of learned.index.entries()) {
+      if (signal.aborted) return;
+      if (entry.kind === 'erased' || excludedOf(context, name).excludedOwners?.has(entry.owner)) continue;
+      yield {
+        itemId: entry.itemId,
+        functionVersion: entry.fnVersion,
+        code: entry.code,
+        label: entry.labels[0] ?? 0,
+        labels: [...entry.labels],
+        modality: learned.modalities[entry.modality]!,
+        leafIndex: BigInt(entry.index),
+        leafHash: learned.leafHashOf(entry),
+      };
+    }
+  } finally {
+    release();
   }
 }

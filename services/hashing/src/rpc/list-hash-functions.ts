@@ -19,7 +19,7 @@ export async function listHashFunctions(
   const rest = listed.filter(({ sequence }) => sequence > Number(pageToken));
   const page = rest.slice(0, pageSize || PAGE_DEFAULT);
   return {
-    hashFunctions: await Promise.all(page.map((address) => resource(context, address))),
+    hashFunctions: await Promise.all(page.map((address) => resource(context, address, false))),
     nextPageToken: rest.length > page.length ? `${page.at(-1)?.sequence}` : '',
   };
 }

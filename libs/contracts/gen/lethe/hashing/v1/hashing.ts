@@ -37,7 +37,10 @@ export interface HashFunction {
   solveMs: number;
   updateTime: Date | undefined;
   classes: number[];
-  /** Versions that codes in the index are of, oldest first. */
+  /**
+   * Versions that codes in the index are of, and the newest, oldest first. This and the four that follow are empty in a list for a
+   * function that the answering replica has not opened.
+   */
   liveVersions: LiveVersion[];
   /** Modalities with items in the index, in the order of the specification. */
   modalities: ModalityItems[];
@@ -70,7 +73,7 @@ export namespace HashFunction_State {
   export type UNRECOGNIZED = typeof HashFunction_State.UNRECOGNIZED;
 }
 
-/** A version of the function that codes in the index are of. */
+/** A version of the function, and how many codes of the index are of it. */
 export interface LiveVersion {
   version: number;
   codeCount: bigint;
@@ -292,6 +295,25 @@ export interface CodeEntry {
   labels: number[];
   /** Of the leaf in the ledger, from 0. */
   leafIndex: bigint;
+}
+
+export interface GetInclusionProofRequest {
+  /** The function. */
+  name: string;
+  /** 16 bytes, of an item in the index. */
+  itemId: Uint8Array;
+}
+
+/** RFC 6962 audit path: hashed with its siblings upwards, the leaf gives the root. Check with verifyInclusionProof of libs/hashing. */
+export interface InclusionProof {
+  leafIndex: bigint;
+  leafHash: Uint8Array;
+  ledgerSize: bigint;
+  ledgerRoot: Uint8Array;
+  /** Siblings, from the leaf upwards. */
+  path: Uint8Array[];
+  /** As in HashFunction. */
+  appliedSequence: bigint;
 }
 
 export interface GetErasureProofRequest {
@@ -2513,6 +2535,208 @@ export const CodeEntry: MessageFns<CodeEntry> = {
   },
 };
 
+function createBaseGetInclusionProofRequest(): GetInclusionProofRequest {
+  return { name: "", itemId: new Uint8Array(0) };
+}
+
+export const GetInclusionProofRequest: MessageFns<GetInclusionProofRequest> = {
+  encode(message: GetInclusionProofRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.itemId.length !== 0) {
+      writer.uint32(18).bytes(message.itemId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetInclusionProofRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetInclusionProofRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.itemId = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetInclusionProofRequest>): GetInclusionProofRequest {
+    return GetInclusionProofRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetInclusionProofRequest>): GetInclusionProofRequest {
+    const message = createBaseGetInclusionProofRequest();
+    message.name = object.name ?? "";
+    message.itemId = object.itemId ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseInclusionProof(): InclusionProof {
+  return {
+    leafIndex: 0n,
+    leafHash: new Uint8Array(0),
+    ledgerSize: 0n,
+    ledgerRoot: new Uint8Array(0),
+    path: [],
+    appliedSequence: 0n,
+  };
+}
+
+export const InclusionProof: MessageFns<InclusionProof> = {
+  encode(message: InclusionProof, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.leafIndex !== 0n) {
+      if (BigInt.asUintN(64, message.leafIndex) !== message.leafIndex) {
+        throw new globalThis.Error("value provided for field message.leafIndex of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.leafIndex);
+    }
+    if (message.leafHash.length !== 0) {
+      writer.uint32(18).bytes(message.leafHash);
+    }
+    if (message.ledgerSize !== 0n) {
+      if (BigInt.asUintN(64, message.ledgerSize) !== message.ledgerSize) {
+        throw new globalThis.Error("value provided for field message.ledgerSize of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.ledgerSize);
+    }
+    if (message.ledgerRoot.length !== 0) {
+      writer.uint32(34).bytes(message.ledgerRoot);
+    }
+    for (const v of message.path) {
+      writer.uint32(42).bytes(v!);
+    }
+    if (message.appliedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.appliedSequence) !== message.appliedSequence) {
+        throw new globalThis.Error("value provided for field message.appliedSequence of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.appliedSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InclusionProof {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInclusionProof();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.leafIndex = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.leafHash = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ledgerSize = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ledgerRoot = reader.bytes();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.path.push(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.appliedSequence = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InclusionProof>): InclusionProof {
+    return InclusionProof.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InclusionProof>): InclusionProof {
+    const message = createBaseInclusionProof();
+    message.leafIndex = (object.leafIndex !== undefined && object.leafIndex !== null) ? BigInt(object.leafIndex) : 0n;
+    message.leafHash = object.leafHash ?? new Uint8Array(0);
+    message.ledgerSize = (object.ledgerSize !== undefined && object.ledgerSize !== null)
+      ? BigInt(object.ledgerSize)
+      : 0n;
+    message.ledgerRoot = object.ledgerRoot ?? new Uint8Array(0);
+    message.path = object.path?.map((e) => e) || [];
+    message.appliedSequence = (object.appliedSequence !== undefined && object.appliedSequence !== null)
+      ? BigInt(object.appliedSequence)
+      : 0n;
+    return message;
+  },
+};
+
 function createBaseGetErasureProofRequest(): GetErasureProofRequest {
   return { name: "", erasure: "" };
 }
@@ -2712,7 +2936,7 @@ export const HashingServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Label vote of the nearest neighbours. */
+    /** Label vote of the nearest neighbours, where a record has one label. */
     predict: {
       name: "Predict",
       requestType: PredictRequest as typeof PredictRequest,
@@ -2728,6 +2952,15 @@ export const HashingServiceDefinition = {
       requestStream: false,
       responseType: CodeEntry as typeof CodeEntry,
       responseStream: true,
+      options: {},
+    },
+    /** Shows that the leaf of an item is in the code ledger. Platform and auditor only. */
+    getInclusionProof: {
+      name: "GetInclusionProof",
+      requestType: GetInclusionProofRequest as typeof GetInclusionProofRequest,
+      requestStream: false,
+      responseType: InclusionProof as typeof InclusionProof,
+      responseStream: false,
       options: {},
     },
     /** Shows that an erasure changed exactly the erased leaves of the code ledger. Platform and auditor only. */

@@ -1,0 +1,239 @@
+/** Taking persons out: their features from the sums, exactly; their rows from the blocks that hold them; what that changes for others. */
+import { encodeFeatures, fitHashFunction, subtractItems } from '@lethe/hashing';
+import { clopperPearson } from '@lethe/statistics';
+import { processorMs } from '@lethe/telemetry';
+import { decodeBlock, type FeatureBlock, takeRows } from './domain/blocks.ts';
+import type { BlockRef, Part } from './domain/head.ts';
+import { isSampled } from './domain/sample.ts';
+import { HASHING_SERVICE } from './errors.ts';
+import { breathe, targetsFor } from './learn.ts';
+import type { Learned, LiveItem } from './learned.ts';
+
+const STEP_ROWS = 256;
+
+/** A part without the persons, before anything of it is stored. */
+export interface ErasedPart {
+  readonly part: Part;
+  /** Blocks that held them, without them, by their place among the part's blocks. */
+  readonly blocks: ReadonlyMap<number, FeatureBlock>;
+  /** The sample without them; undefined where it held none. */
+  readonly sample: FeatureBlock | undefined;
+}
+
+export interface ErasedItems {
+  /** By modality number. */
+  readonly parts: readonly ErasedPart[];
+  readonly statisticsMs: number;
+  readonly solveMs: number;
+}
+
+/** @throws LETHE-4209, LETHE-26xx a block is not what the state says */
+export async function openBlock({ store }: Learned, { reference, digest }: BlockRef): Promise<FeatureBlock> {
+  return decodeBlock(await store.verified(reference, digest));
+}
+
+/** The next version of every part, without these items. Nothing is stored or changed. */
+export async function subtract(learned: Learned, items: readonly LiveItem[]): Promise<ErasedItems> {
+  const version = learned.version + 1;
+  const timing = { statisticsMs: 0, solveMs: 0 };
+  const parts: ErasedPart[] = [];
+  for (const [number, part] of learned.head.parts.entries()) {
+    const gone = new Set(items.flatMap(({ modality, index }) => (modality === number ? [index] : [])));
+    parts.push(await subtractPart(learned, part, gone, version, timing));
+    await breathe();
+  }
+  return { parts, ...timing };
+}
+
+async function subtractPart(
+  learned: Learned,
+  part: Part,
+  gone: ReadonlySet<number>,
+  version: number,
+  timing: { statisticsMs: number; solveMs: number },
+): Promise<ErasedPart> {
+  if (gone.size === 0)
+    return { part: { ...part, fn: { ...part.fn, version } }, blocks: new Map(), sample: undefined };
+  const blocks = new Map<number, FeatureBlock>();
+  let { statistics } = part;
+  let found = 0;
+  for (const [at, ref] of part.blocks.entries()) {
+    if (!gone.values().some((position) => position >= ref.first && position <= ref.last)) continue;
+    const block = await openBlock(learned, ref);
+    const { out, kept } = split(block, gone);
+    if (out.positions.length === 0) continue;
+    const startedMs = processorMs();
+    const targets = targetsFor(part, out.labels, out.labelBytes);
+    statistics = subtractItems(statistics, { features: out.features, targets });
+    timing.statisticsMs += processorMs() - startedMs;
+    found += out.positions.length;
+    blocks.set(at, kept);
+    for (const bytes of [out.features, block.features]) bytes.fill(0);
+  }
+  if (found !== gone.size) {
+    throw HASHING_SERVICE.STATE_DAMAGED('the feature blocks lack items that the index has', {
+      details: { missing: gone.size - found },
+    });
+  }
+  const startedMs = processorMs();
+  const fn = fitHashFunction(statistics, { ...part.fn, version });
+  timing.solveMs += processorMs() - startedMs;
+  const sampled = part.sample.block && split(await openBlock(learned, part.sample.block), gone);
+  return {
+    part: { ...part, fn, statistics },
+    blocks,
+    sample: sampled && sampled.out.positions.length > 0 ? sampled.kept : undefined,
+  };
+}
+
+function split(
+  block: FeatureBlock,
+  gone: ReadonlySet<number>,
+): { readonly out: FeatureBlock; readonly kept: FeatureBlock } {
+  const out: number[] = [];
+  const kept: number[] = [];
+  block.positions.forEach((position, row) => {
+    (gone.has(position) ? out : kept).push(row);
+  });
+  return { out: takeRows(block, out), kept: takeRows(block, kept) };
+}
+
+/** How many survivors the absence of the persons would give another code. */
+export interface Churn {
+  readonly survivors: number;
+  /** Code by the new version differs from that by the version before. */
+  readonly churn: number;
+  /** Stored code differs from that by the new version: churn, and what updates since then have changed. */
+  readonly storedDiffer: number;
+  /** Undefined where all survivors were counted; otherwise the two numbers above are of the sample. */
+  readonly sampled: number | undefined;
+}
+
+/**
+ * Counts exactly up to `exactMax` survivors; above, on the sample of items that the state keeps, and says so.
+ * @param erased what `subtract` gave for this version
+ */
+export async function measureChurn(
+  learned: Learned,
+  erased: ErasedItems,
+  gone: ReadonlySet<number>,
+  exactMax: number,
+): Promise<Churn> {
+  const survivors = learned.index.live - gone.size;
+  const counts = { rows: 0, churn: 0, storedDiffer: 0 };
+  const exact = survivors <= exactMax;
+  const halvings = Math.max(...learned.head.parts.map(({ sample }) => sample.halvings));
+  for (const [number, part] of learned.head.parts.entries()) {
+    const after = erased.parts[number]!;
+    if (exact) {
+      for (const [at, ref] of part.blocks.entries())
+        await compare(
+          learned,
+          part,
+          after.part,
+          after.blocks.get(at) ?? (await openBlock(learned, ref)),
+          counts,
+        );
+    } else if (part.sample.block) {
+      const sample = after.sample ?? (await openBlock(learned, part.sample.block));
+      // Thinned to the sparsest part's: then every survivor of any part has the same chance.
+      const rows = sample.positions
+        .keys()
+        .filter((row) => isSampled(learned.index.entryAt(sample.positions[row]!).itemId, 0, halvings))
+        .toArray();
+      await compare(learned, part, after.part, takeRows(sample, rows), counts);
+    }
+  }
+  const { churn, storedDiffer } = counts;
+  return { survivors, churn, storedDiffer, sampled: exact ? undefined : counts.rows };
+}
+
+async function compare(
+  learned: Learned,
+  before: Part,
+  after: Part,
+  block: FeatureBlock,
+  counts: { rows: number; churn: number; storedDiffer: number },
+): Promise<void> {
+  const codeBytes = learned.codeBits / 8;
+  for (let at = 0; at < block.positions.length; at += STEP_ROWS) {
+    const positions = block.positions.subarray(at, at + STEP_ROWS);
+    const features = block.features.subarray(
+      at * block.featureDim,
+      (at + positions.length) * block.featureDim,
+    );
+    const old = Buffer.from(encodeFeatures(before.fn, features));
+    const now = Buffer.from(encodeFeatures(after.fn, features));
+    positions.forEach((position, i) => {
+      const own = now.subarray(i * codeBytes, (i + 1) * codeBytes);
+      if (!own.equals(old.subarray(i * codeBytes, (i + 1) * codeBytes))) counts.churn++;
+      if (!own.equals(learned.liveAt(position).code)) counts.storedDiffer++;
+    });
+    counts.rows += positions.length;
+    await breathe();
+  }
+}
+
+const LEVEL = 0.95;
+
+/** Claim details: exact counts as numbers, estimates as a sentence with their interval, so that neither passes for the other. */
+export function churnDetails({
+  survivors,
+  churn,
+  storedDiffer,
+  sampled,
+}: Churn): Readonly<Record<string, string>> {
+  if (sampled === undefined) {
+    return { churn: String(churn), storedCodesThatDiffer: String(storedDiffer), churnMethod: 'counted' };
+  }
+  const estimate = (hits: number): string => {
+    if (sampled === 0) return 'an unknown number';
+    const [low, high] = clopperPearson(hits, sampled, LEVEL);
+    const [about, from, to] = [hits / sampled, low, high].map((share) => Math.round(share * survivors));
+    return `about ${about} (between ${from} and ${to})`;
+  };
+  return {
+    churn: estimate(churn),
+    storedCodesThatDiffer: estimate(storedDiffer),
+    churnMethod: `estimated on a random sample of ${sampled} of them, Clopper-Pearson intervals at ${LEVEL}`,
+    churnSample: String(sampled),
+    churnInSample: String(churn),
+    storedCodesThatDifferInSample: String(storedDiffer),
+  };
+}
+
+/** Codes that a policy stores anew. */
+export interface NewCode {
+  readonly itemId: Uint8Array;
+  readonly code: Uint8Array;
+}
+
+/**
+ * Codes of survivors as the present version gives them.
+ * @param all of every item whose code is of an earlier version; otherwise only those that differ
+ */
+export async function newCodes(learned: Learned, all: boolean): Promise<NewCode[]> {
+  const codeBytes = learned.codeBits / 8;
+  const out: NewCode[] = [];
+  for (const part of learned.head.parts) {
+    for (const ref of part.blocks) {
+      const block = await openBlock(learned, ref);
+      for (let at = 0; at < block.positions.length; at += STEP_ROWS) {
+        const positions = block.positions.subarray(at, at + STEP_ROWS);
+        const rows = block.features.subarray(
+          at * block.featureDim,
+          (at + positions.length) * block.featureDim,
+        );
+        const codes = encodeFeatures(part.fn, rows);
+        positions.forEach((position, i) => {
+          const { itemId, code, fnVersion } = learned.liveAt(position);
+          const own = codes.slice(i * codeBytes, (i + 1) * codeBytes);
+          if (all ? fnVersion < learned.version : !Buffer.from(own).equals(code))
+            out.push({ itemId, code: own });
+        });
+        await breathe();
+      }
+    }
+  }
+  return out;
+}
