@@ -192,6 +192,11 @@ test('searches filter by modality, labels, version and person as a plain look at
       assert.deepEqual(plain.range(codeIn(batch, 9), 64, filter), found);
     }
   }
+  // What a filter let through is thought over when entries come or change.
+  const filter = { modalities: [0, 1] };
+  assert.equal(index.range(codeIn(batch, 9), 64, filter).length, 398);
+  await (await index.append(madeUpBatch(3, seededRandom('late')))).commit();
+  assert.equal(index.range(codeIn(batch, 9), 64, filter).length, 401);
   // The two nearest have one code now: the tie goes by id, and the lane follows the item.
   const [a, b] = index.search(codeIn(batch, 9), 2);
   assert.deepEqual([a!.distance, b!.distance], [0, 0]);

@@ -179,7 +179,7 @@ for (const [code, what] of [
       else assert.notEqual(again.manifest().root, manifest.root);
       unknowns += unknown ? 1 : 0;
       await sweep(sound, again.manifest());
-      assert.equal((await fs.readdir(directory)).length, 2);
+      assert.equal((await fs.readdir(directory)).length, 2, `operation ${at}`);
       if (again.live === 59) assert.equal((await contents(directory)).indexOf(codeIn(batch, 3)), -1);
     }
     assert.ok(unknowns > 0);

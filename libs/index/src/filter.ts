@@ -45,8 +45,8 @@ function mark(
 ): void {
   const { columns, shape } = segment;
   const width = labelBytes(shape.classes);
-  const any = labelsAny && maskOf(labelsAny, shape.classes);
-  const all = labelsAll && maskOf(labelsAll, shape.classes);
+  const wanted = labelsAny && maskOf(labelsAny, shape.classes);
+  const required = labelsAll && maskOf(labelsAll, shape.classes);
   // A label that is not declared is on no item: asked for alone it finds nothing, asked for with others it makes them impossible.
   const impossible = labelsAll?.some((label) => !isClass(label, shape.classes)) ?? false;
   const inModality = modalities && new Set(modalities);
@@ -57,8 +57,8 @@ function mark(
     if (inModality && !inModality.has(columns.modalities[row]!)) continue;
     if (inVersion && !inVersion.has(columns.fnVersions[row]!)) continue;
     if (out?.[columns.owners[row]!] === 1) continue;
-    if (any && !anySet(columns.labels, row * width, any)) continue;
-    if (all && !allSet(columns.labels, row * width, all)) continue;
+    if (wanted && !anySet(columns.labels, row * width, wanted)) continue;
+    if (required && !allSet(columns.labels, row * width, required)) continue;
     bits[row >> 3]! |= 1 << (row & 7);
   }
 }
