@@ -29,7 +29,7 @@ export interface SearchCosts {
 }
 
 /** Share of a scan's time that may be spent before it is known that the tables will be faster. */
-const PROBATION = 0.04;
+const PROBATION = 0.03;
 
 export class MultiIndex {
   readonly #chunks: Chunks;
