@@ -23,7 +23,7 @@
 ;;
 ;; A distance of 256 is counted as 255 (bytes saturate); whoever reads candidates of 256-bit codes at 255 must count again.
 ;;
-;; This file is WebAssembly text with three directives, expanded by build.ts: `#macro name(a, b)` ... `#end`, a use `name(x, y)` on a
+;; This file is WebAssembly text with three directives, expanded by test/tools/search-kernel/build.ts: `#macro name(a, b)` ... `#end`, a use `name(x, y)` on a
 ;; line of its own, and `#for i in 0 1 2` ... `#end`. `{a}` is replaced by its value, `{16 * i + 8}` is computed.
 ;;
 ;; STATE of one search, at an address that the caller chooses, little-endian:

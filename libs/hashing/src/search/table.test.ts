@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { compareBytes, isError, seededRandom } from '@lethe/std';
 import fc from 'fast-check';
 import { HASHING } from '../errors.ts';
-import { generate } from './build.ts';
 import { referenceRange } from './reference.ts';
 import { CodeTable, laneBits } from './table.ts';
 
@@ -291,8 +289,4 @@ test('bad input is a coded error', () => {
     () => table.erase(new Uint8Array(16)),
     (e) => isError(e, HASHING.ITEM_NOT_FOUND),
   );
-});
-
-test('kernel.ts is what kernel.wat builds: run "node libs/hashing/src/search/build.ts" and commit', async () => {
-  assert.equal(readFileSync(new URL('kernel.ts', import.meta.url), 'utf8'), await generate());
 });

@@ -1,9 +1,12 @@
 /**
- * `node libs/hashing/src/search/build.ts`: kernel.wat → kernel.ts, once for a memory of one thread's own and once for a shared memory
+ * `node test/tools/search-kernel/build.ts`: kernel.wat → kernel.ts, once for a memory of one thread's own and once for a shared memory
  * (the two differ in the import's type alone). A test holds the committed file to its source.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import wabt from 'wabt';
+
+/** Where source and result stand. */
+export const FOLDER = new URL('../../../libs/hashing/src/search/', import.meta.url);
 
 /** `{16 * i + 8}` with the values of `names`: sums of products, and `$x` or other words as they are. */
 function substitute(line: string, names: ReadonlyMap<string, string>): string {
@@ -61,7 +64,7 @@ export function expand(source: string): string {
 
 /** @returns the text of kernel.ts that belongs to kernel.wat */
 export async function generate(): Promise<string> {
-  const text = expand(readFileSync(new URL('kernel.wat', import.meta.url), 'utf8'));
+  const text = expand(readFileSync(new URL('kernel.wat', FOLDER), 'utf8'));
   const tools = await wabt();
   const binary = (limits: string): string => {
     const features = { simd: true, threads: true };
@@ -73,10 +76,10 @@ export async function generate(): Promise<string> {
     return Buffer.from(buffer).toString('base64');
   };
   return [
-    '// Written by `node libs/hashing/src/search/build.ts` from kernel.wat; do not edit.',
+    '// Written by `node test/tools/search-kernel/build.ts` from kernel.wat; do not edit.',
     `export const KERNEL_BASE64 =\n  '${binary('65536')}';`,
     `export const SHARED_KERNEL_BASE64 =\n  '${binary('65536 shared')}';\n`,
   ].join('\n');
 }
 
-if (import.meta.main) writeFileSync(new URL('kernel.ts', import.meta.url), await generate());
+if (import.meta.main) writeFileSync(new URL('kernel.ts', FOLDER), await generate());
