@@ -65,4 +65,4 @@ const { claims } = await timed('erase one person', () =>
 );
 console.log('claims', claims[1]?.details);
 const { current } = await context.functions.load(addressOf(TENANT, 'shapes'));
-console.log(`state ${(Number(current?.state?.sizeBytes) / 1e6).toFixed(2)} MB`);
+console.log(`head ${(Number(current?.state?.sizeBytes) / 1e6).toFixed(2)} MB`);
