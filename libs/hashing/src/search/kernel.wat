@@ -47,7 +47,7 @@
   #macro diff(x, j)
     (local.set {x} (v128.xor
       (v128.load offset={16 * j} (local.get $p))
-      (v128.load offset={1152 + 16 * j} (local.get $state))))
+      (local.get $q{j})))
   #end
 
   #macro count(to, x)
@@ -178,6 +178,14 @@
     (local $ones v128) (local $twos v128) (local $fours v128)
     (local $d0 v128) (local $d1 v128) (local $d2 v128) (local $d3 v128) (local $limits v128)
     (local $mask i64)
+    ;; The query stands in locals: registers for few planes, and for many V8 still saves instructions (2 to 8 % measured). Bytes beyond
+    ;; the code's are zero and unused.
+    #for j in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+    (local $q{j} v128)
+    #end
+    #for j in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+    (local.set $q{j} (v128.load offset={1152 + 16 * j} (local.get $state)))
+    #end
 
     (local.set $limits (i8x16.splat (i32.load offset=4 (local.get $state))))
     (block $end (loop $next
