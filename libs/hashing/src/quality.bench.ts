@@ -9,6 +9,7 @@
 import { cpus } from 'node:os';
 import { loadPhosphor, PHOSPHOR_CATEGORIES, phosphorTasks, taskPlan } from '@lethe/datasets';
 import { phosphorTexts, USE_WIDTH } from '@lethe/datasets/encoders';
+import { onnxEngine } from '@lethe/runtime';
 import { seededRandom } from '@lethe/std';
 import type { CrossModalOptions } from './cross-modal.ts';
 import { DEFAULT_CROSS_MODAL } from './cross-modal.ts';
@@ -18,6 +19,7 @@ import {
   cosinePrecisions,
   itemsOf,
   meanOf,
+  publishedMethods,
   randomProjectionMethod,
   ridgeEmbedding,
   runProtocol,
@@ -30,6 +32,7 @@ import {
   emptyCodebook,
   emptyStatistics,
   fitHashFunction,
+  PUBLISHED_OPTIONS,
   quantiseEmbeddings,
   targetsOf,
 } from './index.ts';
@@ -60,7 +63,11 @@ const WITHIN = [
   ['text', 'text'],
 ] as const;
 
-/** Means of squares of pixels. */
+/** Within a modality too for the methods that are compared there; the others would only cost time. */
+const directionsOf = (method: string) =>
+  method === 'lifelong' || method === 'random projections' ? [...ACROSS, ...WITHIN] : ACROSS;
+
+/** Each pixel the mean of a square of pixels. */
 function shrink(from: Uint8Array, width: number, to: number): Uint8Array {
   const step = width / to;
   const count = from.length / width ** 2;
@@ -125,17 +132,35 @@ async function tune(): Promise<void> {
   }
 }
 
-/** Pictures to sentence embeddings; all icons of the training part at once, so it has no tasks. */
+/**
+ * Pictures to centred sentence embeddings. Queries are one picture an icon, its weight by turns. Lambda was chosen in its favour, on
+ * the queries of seed 0; the 0.413 and 0.389 of the bars were measured elsewhere, with other features of the pictures. All icons of the training part at once, so it has no tasks. */
 function embeddingBaseline(plan: LifelongPlan): number[] {
   const train = plan.tasks.flatMap((task) => task.items);
+  const centre = new Float64Array(USE_WIDTH);
+  for (const at of train)
+    for (let k = 0; k < USE_WIDTH; k++) centre[k]! += texts[at * USE_WIDTH + k]! / train.length;
   const unit = (groups: readonly number[]) =>
-    Float64Array.from(groups.flatMap((at) => [...texts.subarray(at * USE_WIDTH, (at + 1) * USE_WIDTH)]));
+    Float64Array.from(
+      groups.flatMap((at) => {
+        const row = Array.from(centre, (mean, k) => texts[at * USE_WIDTH + k]! - mean);
+        const length = Math.hypot(...row);
+        return row.map((value) => value / length);
+      }),
+    );
   const seen = itemsOf(set, 'image', train);
-  const asked = itemsOf(set, 'image', plan.heldOut);
+  const all = itemsOf(set, 'image', plan.heldOut);
+  const turns = plan.heldOut.map((_, i) => 6 * i + (i % 6));
+  const asked = {
+    inputs: new Uint8Array(
+      Buffer.concat(turns.map((at) => all.inputs.subarray(at * SIDE * SIDE, (at + 1) * SIDE * SIDE))),
+    ),
+    labels: turns.map((at) => all.labels[at]!),
+  };
   const map = ridgeEmbedding(seen.inputs, unit(seen.groups), {
     inputWidth: SIDE * SIDE,
     width: USE_WIDTH,
-    lambda: 1e8,
+    lambda: 1e6,
   });
   const pictureItems = { values: map(seen.inputs), width: USE_WIDTH, labels: seen.labels };
   const pictureQueries = { values: map(asked.inputs), width: USE_WIDTH, labels: asked.labels };
@@ -158,6 +183,9 @@ interface Bar {
   readonly bar: string;
   readonly met: boolean;
 }
+/** 200 and 200 as published; at its rates the networks hardly move after the first task (see `deep/published.ts`). */
+const PUBLISHED_EPOCHS = { originalEpochs: 40, incrementEpochs: 5 };
+const engine = onnxEngine();
 const bars: Bar[] = [];
 function bar(name: string, values: readonly number[], text: string, met: (mean: number) => boolean): void {
   const { mean, low, high } = seedInterval(values);
@@ -175,9 +203,20 @@ async function quality() {
       analytic('full'),
       analytic('stale'),
       randomProjectionMethod(widths, { codeBits, seed: `${seed}` }),
+      ...publishedMethods({
+        spec: {
+          codeBits,
+          hidden: 512,
+          modalities: Object.entries(widths).map(([name, width]) => ({ name, width })),
+        },
+        options: { ...PUBLISHED_OPTIONS, ...PUBLISHED_EPOCHS },
+        seed: `${seed}`,
+        engine,
+        classes: PHOSPHOR_CATEGORIES.length,
+      }),
     ];
     for (const method of methods) {
-      const report = await runProtocol(set, plan, method, [...ACROSS, ...WITHIN]);
+      const report = await runProtocol(set, plan, method, directionsOf(method.name));
       reports.set(method.name, [...(reports.get(method.name) ?? []), report]);
     }
     baseline.push(embeddingBaseline(plan));
@@ -185,7 +224,7 @@ async function quality() {
   }
   const of = (method: string, d: number) => reports.get(method)!.map((report) => report.directions[d]!);
   const table = [...reports.keys()].flatMap((method) =>
-    [...ACROSS, ...WITHIN].map(([from, to], d) => {
+    directionsOf(method).map(([from, to], d) => {
       const figure = (pick: (report: ProtocolReport['directions'][number]) => number) =>
         seedInterval(of(method, d).map(pick));
       return {
@@ -210,6 +249,10 @@ async function quality() {
       of('lifelong', d).map((r, seed) => how(r[pick], of(other, d)[seed]![pick]));
     const ratio = (a: number, b: number) => a / b;
     const ahead = (a: number, b: number) => a - b;
+    for (const kind of ['label', 'network']) {
+      const other = `DLCH as published (${kind} codes)`;
+      bar(`${direction} ahead of ${other}`, pairs(other, 'overall', ahead), '> 0', (x) => x > 0);
+    }
     bar(`${direction} lifelong / full`, pairs('full', 'overall', ratio), '>= 0.97', (x) => x >= 0.97);
     bar(`${direction} new classes / full`, pairs('full', 'newClasses', ratio), '>= 0.95', (x) => x >= 0.95);
     const forgotten = of('lifelong', d).map((r) => r.forgetting);
@@ -230,12 +273,12 @@ async function quality() {
   for (const row of table) {
     const { method, direction, overall: all, newClasses, oldClasses, forgetting } = row;
     say(
-      `${method.padEnd(18)} ${direction.padEnd(12)} mAP ${all.mean.toFixed(4)} [${all.low.toFixed(4)}, ${all.high.toFixed(4)}]  new ${newClasses.mean.toFixed(4)}  old ${oldClasses.mean.toFixed(4)}  forgetting ${forgetting.mean.toFixed(4)}`,
+      `${method.padEnd(32)} ${direction.padEnd(12)} mAP ${all.mean.toFixed(4)} [${all.low.toFixed(4)}, ${all.high.toFixed(4)}]  new ${newClasses.mean.toFixed(4)}  old ${oldClasses.mean.toFixed(4)}  forgetting ${forgetting.mean.toFixed(4)}`,
     );
   }
   for (const d of [0, 1]) {
     say(
-      `ridge, cosine      ${of('lifelong', d)[0]!.direction} mAP ${show(baseline.map((run) => run[d]!))}  (floats, no codes)`,
+      `ridge, cosine                    ${of('lifelong', d)[0]!.direction} mAP ${show(baseline.map((run) => run[d]!))}  (floats, no codes)`,
     );
   }
   return { table, embeddingBaseline: [0, 1].map((d) => seedInterval(baseline.map((run) => run[d]!))) };
@@ -243,9 +286,10 @@ async function quality() {
 
 async function codeLengths() {
   const rows = [];
+  // Three seeds: the whole must stay within minutes.
   for (const bits of [16, 32, 64, 128, 256]) {
     const runs: number[][] = [];
-    for (const seed of seeds) {
+    for (const seed of seeds.slice(0, 3)) {
       runs.push(
         overall(await runProtocol(set, phosphorTasks(icons, seed), analytic('lifelong', bits), ACROSS)),
       );

@@ -2,4 +2,5 @@ export * from './embedding-baseline.ts';
 export * from './intervals.ts';
 export * from './methods.ts';
 export * from './protocol.ts';
+export * from './published-method.ts';
 export * from './relevance.ts';
