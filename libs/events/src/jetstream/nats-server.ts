@@ -194,7 +194,8 @@ function configuration(
   return [
     'host: 127.0.0.1',
     `port: ${port}`,
-    `authorization { user: ${USER}, password: "${password}" }`,
+    // Two seconds, the server's default, are too few for a process that starts on a busy machine; nobody else reaches this port with a password.
+    `authorization { user: ${USER}, password: "${password}", timeout: 20 }`,
     ...(options.serverName ? [`server_name: ${JSON.stringify(options.serverName)}`] : []),
     'jetstream {',
     `  store_dir: ${JSON.stringify(store)}`,
