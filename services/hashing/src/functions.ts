@@ -206,9 +206,11 @@ export class HashFunctions {
   /** An older answer never replaces a newer one: a change of this process may have been faster than the opening. */
   #serve(address: Address, learned: Learned, applied: bigint): void {
     const before = this.#serving.get(address.name);
-    if (before && before.applied > applied) return;
-    this.#serving.set(address.name, { learned, applied });
-    if (before && before.learned.index !== learned.index) before.learned.retire();
+    const isSame = before?.learned.reference === learned.reference;
+    const kept = before && (isSame || before.applied > applied) ? before.learned : learned;
+    const newest = before && before.applied > applied ? before.applied : applied;
+    this.#serving.set(address.name, { learned: kept, applied: newest });
+    for (const other of [before?.learned, learned]) if (other && other.index !== kept.index) other.retire();
   }
 
   /** Exactly the version that a fact names, for a change that starts from it. @throws LETHE-4209 */
