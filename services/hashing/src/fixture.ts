@@ -12,6 +12,7 @@ import {
 } from '@lethe/datasets';
 import {
   AggregateStore,
+  type Bus,
   defineAggregate,
   ensurePlatformStreams,
   MemoryBus,
@@ -111,7 +112,7 @@ export async function closeAll(): Promise<void> {
 
 /** The platform around the service, and what the tests may turn. */
 export class World {
-  readonly bus = new MemoryBus();
+  readonly bus: Bus;
   readonly records: TestRecord[] = [];
   readonly roots: vault.DatasetRoot[] = [];
   readonly keys = new Map<string, Uint8Array>();
@@ -131,7 +132,8 @@ export class World {
     (typeof part.events)[number]
   >;
 
-  constructor() {
+  constructor(bus: Bus = new MemoryBus()) {
+    this.bus = bus;
     this.deps = {
       bus: this.bus,
       peers: this.#peers(),

@@ -1,0 +1,253 @@
+/**
+ * From a request to the evidence, in an index of a million codes: `node services/hashing/src/hashing-erasure.bench.ts [--json] [--persons 20]`.
+ *
+ * On a nats-server of its own on loopback; the vault is a peer in this process that keeps keys in memory. Timed from the append of
+ * `erasure.requested` to the fact `hash.erased` that carries the claims, and on to the end of a byte scan of the server's whole store
+ * directory for the erased items' ids, salts and lanes. Two items a person, in two segments and two blocks.
+ *
+ * The state is made and not learned: 4,096 synthetic rows, 245 times over, each copy with ids, salts and persons of its own; their sums
+ * are 245 times those of one copy. So building it takes seconds; what an erasure does with it is what it does with any state.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EVENT } from '@lethe/contracts';
+import { connectJetStream, ensurePlatformStreams, newEvent, openNats } from '@lethe/events';
+import { addItems, emptyStatistics, encodeFeatures, fitHashFunction, ITEM_ID_BYTES } from '@lethe/hashing';
+import { CodeIndex } from '@lethe/index';
+import { assert, fromHex, secureRandom, seededRandom } from '@lethe/std';
+import { scan } from '@lethe/store';
+import { storeBlock } from './consumers/erasure.ts';
+import { BLOCK_ROWS, type FeatureBlock, labelBits, labelBytesOf } from './domain/blocks.ts';
+import { decodeNeedles } from './domain/evidence.ts';
+import { type BlockRef, countItems, type Part } from './domain/head.ts';
+import { partSpecs } from './domain/parts.ts';
+import { isSampled } from './domain/sample.ts';
+import { DATASET, FUNCTION, FUNCTION_SPEC, SPEC, TENANT, World } from './fixture.ts';
+import { addressOf } from './functions.ts';
+import { contextOf } from './index.ts';
+import { emptyHead, growSample, targetsFor } from './learn.ts';
+import { PieceStore } from './sealed-state.ts';
+
+const json = process.argv.includes('--json');
+const say = json ? console.error : console.log;
+const option = (name: string, value: number): number => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at === -1 ? value : Number(process.argv[at + 1]);
+};
+const PERSONS = option('persons', 20);
+const COPIES = option('blocks', 245);
+const FEATURES = 768;
+const BITS = 64;
+const SIZE = COPIES * BLOCK_ROWS;
+const BAR_SECONDS = 5;
+
+/** Person of an item: the second item lies half the index behind the first. */
+const personOf = (position: number): string => `p${position % (SIZE / 2)}`;
+
+/** Commits the state as the function's first version. */
+async function build(world: World): Promise<void> {
+  const { functions } = contextOf(world.deps);
+  const address = addressOf(TENANT, 'shapes');
+  const options = { seed: 'bench', featureDim: FEATURES, codeBits: BITS, lambda: 65_536 };
+  const spec = { ...FUNCTION_SPEC, ...options, featureSeed: options.seed };
+  const created = newEvent(EVENT.hashFunctionCreated, { function: FUNCTION, spec });
+  await functions.aggregates.propose(TENANT, address.id, () => [created]);
+  const before = await functions.load(address);
+  await functions.change(address, before, 'built', async (attempt) => {
+    const head = emptyHead(world.datasetSpec, partSpecs(), options);
+    const [empty] = head.parts;
+    assert(empty, 'there is one part');
+    const random = seededRandom('erasure-bench');
+    const labelBytes = labelBytesOf(SPEC.label.classes.length);
+    const labels = new Uint8Array(BLOCK_ROWS).map((_, row) => labelBits([row % 3], labelBytes)[0]!);
+    const features = random.bytes(BLOCK_ROWS * FEATURES).map((byte, at) => {
+      if (at % FEATURES === FEATURES - 1) return 127;
+      return (byte & 127) >> (at % 3 === Math.floor(at / FEATURES) % 3 ? 0 : 2);
+    });
+    const one = addItems(emptyStatistics(FEATURES, BITS), {
+      features,
+      targets: targetsFor(empty, labels, labelBytes),
+    });
+    const times = (sums: Float64Array): Float64Array => sums.map((sum) => COPIES * sum);
+    const statistics = { ...one, items: SIZE, gram: times(one.gram), cross: times(one.cross) };
+    const fn = fitHashFunction(statistics, { ...empty.fn, version: 1 });
+    const copied = (bytes: Uint8Array): Uint8Array => {
+      const out = new Uint8Array(COPIES * bytes.length);
+      for (let copy = 0; copy < COPIES; copy++) out.set(bytes, copy * bytes.length);
+      return out;
+    };
+    const ids = secureRandom().bytes(SIZE * ITEM_ID_BYTES);
+    const aliases = Array.from({ length: SIZE / 2 }, (_, position) => personOf(position));
+    const store = new PieceStore(functions.state, TENANT);
+    store.attempt = attempt;
+    const index = CodeIndex.create({
+      store,
+      random: secureRandom(),
+      codeBits: BITS,
+      classes: SPEC.label.classes.length,
+    });
+    const blocks: BlockRef[] = [];
+    let sample: { halvings: number; block: FeatureBlock | undefined } = { halvings: 0, block: undefined };
+    for (let copy = 0; copy < COPIES; copy++) {
+      const first = copy * BLOCK_ROWS;
+      const block: FeatureBlock = {
+        positions: Uint32Array.from({ length: BLOCK_ROWS }, (_, row) => first + row),
+        featureDim: FEATURES,
+        labelBytes,
+        labels,
+        features,
+      };
+      blocks.push((await storeBlock(attempt, block))!);
+      const { halvings } = sample;
+      const sampled = [...block.positions.keys()].filter((row) => isSampled(ids, first + row, halvings));
+      sample = growSample(sample, { block, sampled }, (at) => ids.subarray(at * ITEM_ID_BYTES));
+    }
+    const stored = await storeBlock(attempt, sample.block!);
+    const part: Part = { ...empty, fn, statistics, blocks, sample: { ...sample, block: stored } };
+    const change = await index.append({
+      ids,
+      codes: copied(encodeFeatures(fn, features)),
+      fnVersions: new Uint32Array(SIZE).fill(1),
+      modalities: new Uint8Array(SIZE),
+      labels: copied(labels),
+      owners: Uint32Array.from({ length: SIZE }, (_, position) => position % (SIZE / 2)),
+      aliases,
+    });
+    attempt.open = change;
+    const items = Iterator.from(labels.keys()).map((row) => ({
+      fnVersion: 1,
+      modality: 0,
+      labels: [row % 3],
+    }));
+    const counts = countItems(head.live, items, 1);
+    const live = {
+      codes: counts.codes.map((entry) => ({ ...entry, codes: COPIES * entry.codes })),
+      labels: counts.labels.map((entry) => ({ ...entry, items: COPIES * entry.items })),
+    };
+    const root = FUNCTION_SPEC.root;
+    return {
+      head: { ...head, version: 1, root, lastPosition: SIZE, live, parts: [part], index: change.manifest },
+      index,
+      store,
+      replaced: [],
+      promotion: {
+        erasure: '',
+        needles: undefined,
+        proof: undefined,
+        claims: [],
+        statisticsMs: 0,
+        solveMs: 0,
+        oldCodesRootBefore: new Uint8Array(0),
+        oldCodesRootAfter: new Uint8Array(0),
+      },
+    };
+  });
+}
+
+const seconds = (sinceMs: number): number => (performance.now() - sinceMs) / 1_000;
+const spread = (values: readonly number[]) => {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)]!;
+  return { p50: at(0.5), p99: at(0.99), least: sorted[0]!, most: sorted.at(-1)!, n: sorted.length };
+};
+
+const directory = mkdtempSync(join(tmpdir(), 'hashing-erasure-'));
+const loadBefore = loadavg()[0]!;
+const storeBytesMax = 6 * 2 ** 30;
+const { url, server } = await openNats({
+  environment: { PATH: process.env.PATH },
+  announce: say,
+  directory,
+  storeBytesMax,
+});
+assert(server, 'the server is ours');
+const bus = await connectJetStream({ url, name: 'hashing-erasure-bench' });
+try {
+  await ensurePlatformStreams(bus, { limits: { artefactsBytesMax: 4 * 2 ** 30 } });
+  const world = new World(bus);
+  world.commitRoot([]);
+  const buildMs = performance.now();
+  await build(world);
+  say(`built ${SIZE} codes in ${seconds(buildMs).toFixed(1)} s`);
+  const { api, close } = await world.service();
+  const openMs = performance.now();
+  await api.search({ $case: 'code', value: new Uint8Array(BITS / 8) }, 10);
+  const opened = seconds(openMs);
+  say(`opened by a new process in ${opened.toFixed(2)} s`);
+  const plant = { kind: 'planted', bytes: secureRandom().bytes(32) };
+  const planted = join(directory, 'planted');
+  writeFileSync(planted, plant.bytes);
+  assert((await scan([directory], [plant])).found.planted === 1, 'the scan finds what is there');
+  rmSync(planted);
+  const toFact: number[] = [];
+  const toEvidence: number[] = [];
+  let residual = 0;
+  let scanned = 0;
+  let leaves = 0;
+  let rewritten = '';
+  for (let person = 0; person < PERSONS; person++) {
+    const alias = personOf(Math.floor(((person + 0.37) * SIZE) / 2 / PERSONS));
+    const erasure = `e${person}`;
+    const startMs = performance.now();
+    await world.request(alias, erasure);
+    await world.contained(erasure);
+    await world.startErasure(alias, [], erasure);
+    const { claims, needles } = await world.erased(erasure);
+    toFact.push(seconds(startMs));
+    const opener = contextOf(world.deps).functions.sealed;
+    const found = decodeNeedles(await opener.get(TENANT, needles!));
+    const report = await scan(
+      [directory],
+      found.map(({ kind, hex }) => ({ kind, bytes: fromHex(hex) })),
+    );
+    toEvidence.push(seconds(startMs));
+    residual += Object.values(report.found).reduce((sum, count) => sum + count, 0);
+    scanned = report.bytes;
+    const { details } = claims.find(({ kind }) => kind === 'HASH_INDEX')!;
+    leaves += Number(details.erasedLeaves);
+    rewritten = `${details.segmentsRewritten} segments, ${details.blocksRewritten} blocks; churn ${details.churn}`;
+    say(
+      `${erasure}: ${toFact.at(-1)!.toFixed(2)} s, with scan ${toEvidence.at(-1)!.toFixed(2)} s; ${rewritten}`,
+    );
+  }
+  await close();
+  const measured = spread(toEvidence);
+  const met = measured.p99 <= BAR_SECONDS && residual === 0 && leaves === 2 * PERSONS;
+  const figure = {
+    what: 'erasure request to evidence',
+    unit: 'seconds',
+    codes: SIZE,
+    featureDim: FEATURES,
+    bus: 'nats-server on loopback, its store on disk; vault in process',
+    bar: `p99 <= ${BAR_SECONDS}, 0 residual bytes, only erased leaves changed`,
+    measured,
+    toFact: spread(toFact),
+    openSeconds: opened,
+    residualOccurrences: residual,
+    scannedBytes: scanned,
+    erasedLeaves: leaves,
+    met,
+    baseline: {
+      what: 'reading everything once: the scan alone',
+      measured: spread(toEvidence.map((all, i) => all - toFact[i]!)),
+    },
+  };
+  const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, Node ${process.version}`;
+  say(
+    `p50 ${measured.p50.toFixed(2)} s, p99 (of ${PERSONS}: the most) ${measured.p99.toFixed(2)} s, residual ${residual}: ${met ? 'met' : 'NOT MET'}`,
+  );
+  if (json)
+    console.log(
+      JSON.stringify(
+        { bench: 'hashing-erasure', machine, loadBefore, dataset: DATASET, figures: [figure] },
+        null,
+        2,
+      ),
+    );
+} finally {
+  await bus.close();
+  await server.stop();
+  rmSync(directory, { recursive: true, force: true });
+}
