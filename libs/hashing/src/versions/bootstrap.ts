@@ -3,10 +3,18 @@
  *
  * Chosen over the percentile method because differences of average precision are skewed and have many zeros: one-sided, the percentile method misses its
  * level by an error of order 1/sqrt(n), the studentised one by 1/n (Hall 1988). `bootstrap.sim.ts` measures the coverage of both.
+ * Resampling needs something to resample: where fewer than 30 queries differ at all (both versions rank nearly everything perfectly), most draws hold hardly any of them, and
+ * the studentised quantile is worth nothing. There the bound is that of the share of queries that are worse, each as bad as can be (Clopper and Pearson 1934): crude, and it holds
+ * for every n.
+ *
  * The resampling unit is a query; queries of one person have to be thinned to one, or the bound is too narrow. The gallery is fixed: the bound speaks about other
  * queries against this gallery.
  */
 import type { RandomSource } from '@lethe/std';
+import { upperRateBound } from '../drift/binomial.ts';
+
+/** Below so many differences that are not 0 the bound counts instead of resampling. */
+const DIFFERENT_MIN = 30;
 
 /** Mean and standard error (population variance) of the values drawn. */
 function moments(values: Float64Array, pick: (i: number) => number): { mean: number; error: number } {
@@ -22,7 +30,7 @@ function moments(values: Float64Array, pick: (i: number) => number): { mean: num
 }
 
 /**
- * @param differences [n], finite  @param level confidence in (0.5, 1), one-sided
+ * @param differences [n], finite, in [-1, 1]  @param level confidence in (0.5, 1), one-sided
  * @returns the bound; the mean itself if all differences are equal: no spread, nothing to resample (a harm rarer than 1 in n is not seen)
  */
 export function lowerBoundOfMean(
@@ -33,6 +41,12 @@ export function lowerBoundOfMean(
 ): number {
   const { mean, error } = moments(differences, (i) => i);
   if (error < 1e-15) return mean;
+  const [worse, better] = [
+    differences.filter((value) => value < 0),
+    differences.filter((value) => value > 0),
+  ];
+  if (worse.length + better.length < DIFFERENT_MIN)
+    return -upperRateBound(differences.length, worse.length, 1 - level);
   const ratios = new Float64Array(resamples);
   for (let r = 0; r < resamples; r++) {
     const drawn = moments(differences, () => random.below(differences.length));

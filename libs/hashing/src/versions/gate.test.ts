@@ -119,3 +119,13 @@ test('the bound: the mean without spread, and wider for a higher level', () => {
   const error = Math.sqrt(values.reduce((sum, v) => sum + (v + 0.005) ** 2, 0)) / 200;
   assert.ok(lowerBoundOfMean(values, 0.95, 4_000, random()) < -0.005 - 1.7 * error);
 });
+
+test('the bound where hardly any query differs: the share that is worse, as if each had lost everything', () => {
+  const values = new Float64Array(500);
+  values.fill(-0.01, 0, 3);
+  const bound = lowerBoundOfMean(values, 0.95, 2_000, seededRandom('few'));
+  // One-sided Clopper-Pearson of 3 in 500 at 95 %: 0.01542 by the beta quantile.
+  assert.ok(Math.abs(bound + 0.01542) < 5e-5, `${bound}`);
+  values.fill(-1, 0, 40);
+  assert.ok(lowerBoundOfMean(values, 0.95, 2_000, seededRandom('few')) < -0.08, 'many differ: resampled');
+});
