@@ -177,7 +177,7 @@ export function assembleBody({
     statements,
     outOfScope: [
       ...OUT_OF_SCOPE,
-      ...keptCodes(claims),
+      ...survivorsCodes(claims),
       ...noAudit(saga, report),
       ...unscannedStores(evidence),
       ...untouched.map(
@@ -189,15 +189,29 @@ export function assembleBody({
   };
 }
 
-/** Codes of other people stay as they are when a person leaves: what that means is said, with its count. */
-function keptCodes(claims: readonly Claim[]): string[] {
+/** What becomes of other people's codes when a person leaves, by the policy of the function, with its counts. */
+export function survivorsCodes(claims: readonly Claim[]): string[] {
   return claims.flatMap(({ artefact, kind, details }) =>
-    kind === 'HASH_INDEX'
-      ? [
-          `${artefact}: codes of other people's items stay as they were (policy ${details.survivorCodes ?? 'KEEP'}); they were computed by functions that had seen the person, and ${details.churn ?? 'an unknown number'} of ${details.survivors ?? 'them'} would differ if encoded again.`,
-        ]
-      : [],
+    kind === 'HASH_INDEX' ? [`${artefact}: ${whatBecame(details)}`] : [],
   );
+}
+
+function whatBecame({
+  survivorCodes,
+  churn,
+  survivors,
+  reencodedCodes,
+  ledgerVersion,
+}: Claim['details']): string {
+  const others = survivors ?? 'an unknown number';
+  if (reencodedCodes === undefined) {
+    return `codes of other people's items stay as they were (policy ${survivorCodes ?? 'KEEP'}); they were computed by functions that had seen the person, and ${churn ?? 'an unknown number'} of ${others} would differ if encoded again.`;
+  }
+  const which =
+    survivorCodes === 'RETIRE'
+      ? 'every code of an earlier version'
+      : 'each that the function gives otherwise without the person';
+  return `${reencodedCodes} codes of ${others} other people's items were computed anew as version ${ledgerVersion ?? 'unknown'} of the ledger (policy ${survivorCodes}: ${which}); the others stay as they were.`;
 }
 
 function noAudit(saga: Saga, report: AuditReport | undefined): string[] {
