@@ -22,6 +22,7 @@ import {
   statementBytes,
   subjectCommitment,
 } from './index.ts';
+import { ledgerEvidence } from './ledger.fixture.ts';
 
 /**
  * A complete, valid certificate for tests: two parties, a data set with real proofs, an audit of small arms, a log that others use
@@ -100,7 +101,7 @@ export function makeWorld(): World {
   });
   const claims: CertificateBody['claims'] = [
     { ...claim('records', 'RECORDS', 'vault'), digestBefore: rootBefore, digestAfter: rootAfter },
-    claim('index', 'HASH_INDEX', 'hashing'),
+    { ...claim('index', 'HASH_INDEX', 'hashing'), ...ledgerEvidence('KEEP') },
     { ...claim('checkpoint-3', 'CHECKPOINT', 'learning'), digestAfter: null, method: 'destroy/1' },
     {
       ...claim('dp-model', 'MODEL_DP', 'learning'),

@@ -2,6 +2,7 @@ import { verifyAbsence, verifyMembership } from '@lethe/merkle';
 import { evaluate, round6, ruleDigest, THREE_ARM_RULE } from '@lethe/statistics';
 import { canonicalJson, fromBase64, fromHex, LetheError } from '@lethe/std';
 import { type CertificateBody, CLAIM_NAMES, type DatasetEvidence, type NeighbourLeaf } from './body.ts';
+import { refuseLedgerProof } from './ledger-proof.ts';
 import type { LogStatement } from './log-statement.ts';
 import { refusePlan } from './privacy-plan.ts';
 import { attestationMessage, requestDigest, verifyEd25519 } from './signing.ts';
@@ -19,6 +20,8 @@ export interface BodyCheck {
 }
 
 const PARTY_OWNER = 'parties/';
+
+export const LEDGER_CHECK = 'ledger-proof';
 
 /** The statement of that type which fits, e.g. the `dataset-root` with a given root. */
 export function findStatement<K extends LogStatement['type']>(
@@ -125,6 +128,11 @@ export const BODY_CHECKS: readonly BodyCheck[] = [
     name: 'privacy-plan',
     what: 'plan and charges of each private model hash and chain to what the claim names, and its guarantee is theirs',
     refuse: ({ claims }) => firstOf(claims, refusePlan),
+  },
+  {
+    name: LEDGER_CHECK,
+    what: 'each proof of a code ledger that is there gives both roots of its claim: the entries it names were erased, no other changed',
+    refuse: ({ claims }) => firstOf(claims, refuseLedgerProof),
   },
   {
     name: 'overall-claim',

@@ -8,16 +8,16 @@ import { fileURLToPath } from 'node:url';
 import { sha256 } from '@lethe/std';
 import { issueFixture } from './fixture.ts';
 import { subjectCommitment } from './index.ts';
-import { runVerify } from './verify-cli.ts';
+import { runInclusion, runVerify } from './verify-cli.ts';
 
 const issued = issueFixture();
 const keyBytes = Buffer.from(JSON.stringify(issued.keyFile, null, 2));
 
-function run(argv: readonly string[], files: Readonly<Record<string, Uint8Array>> = {}) {
+function run(argv: readonly string[], files: Readonly<Record<string, Uint8Array>> = {}, command = runVerify) {
   let out = '';
   let err = '';
   const all: Readonly<Record<string, Uint8Array>> = { 'c.json': issued.bytes, 'k.json': keyBytes, ...files };
-  const status = runVerify(argv, {
+  const status = command(argv, {
     readFile: (path) => {
       const bytes = all[path];
       if (!bytes) throw new Error(`no file ${path}`);
@@ -91,12 +91,35 @@ test('2 for wrong usage and files that cannot be read', () => {
   }
 });
 
+test('proofs of code ledgers are files of their own, and a leaf is checked against a root', () => {
+  const proof = Buffer.from('{}');
+  for (const option of [['--ledger-proof', 'p.json'], ['--ledger-proof=p.json']]) {
+    const { status, err } = run(['c.json', ...option, '--key', 'k.json'], { 'p.json': proof });
+    assert.deepEqual([status, err.includes('"ledger-proof" refused [LETHE-1303]')], [1, true]);
+  }
+  assert.equal(run(['c.json', '--key', 'k.json', '--ledger-proof', 'none.json']).status, 2);
+  assert.equal(run(['c.json', '--key', 'k.json', '--ledger-proof']).status, 2);
+  const leaf = 'ab'.repeat(32);
+  const answer = { leafIndex: 0, leafHash: leaf, ledgerSize: 1, ledgerRoot: leaf, path: [] };
+  const inclusion = (argv: readonly string[], value: unknown = answer) =>
+    run(argv, { 'i.json': Buffer.from(JSON.stringify(value)) }, runInclusion);
+  assert.match(inclusion(['i.json', '--root', leaf]).out, /^VERIFIED/u);
+  const refused = inclusion(['i.json', '--root', leaf], { ...answer, leafHash: 'cd'.repeat(32) });
+  assert.deepEqual(
+    [refused.status, refused.err.includes('"ledger-inclusion" refused [LETHE-1303]')],
+    [1, true],
+  );
+  for (const argv of [[], ['i.json'], ['i.json', '--root', 'ab'], ['none.json', '--root', leaf]]) {
+    assert.equal(inclusion(argv).status, 2, argv.join(' '));
+  }
+});
+
 test('--json is the same in JSON', () => {
   const { status, out } = run(['c.json', '--json', '--key', 'k.json']);
   const summary = JSON.parse(out);
   assert.equal(status, 0);
   assert.deepEqual([summary.verified, summary.auditVerdict, summary.notChecked], [true, 'PASS', []]);
-  assert.equal(summary.checks.length, 24);
+  assert.equal(summary.checks.length, 25);
 });
 
 test('it runs as a program of its own, without the platform', () => {

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { LetheError } from '@lethe/std';
+import { CERTIFICATE } from './errors.ts';
 import { parseKeyFile } from './key-file.ts';
+import { refuseInclusion } from './ledger-proof.ts';
 import { type Verification, verifyCertificate } from './verify.ts';
 
 /** What the command needs of its surroundings. */
@@ -11,27 +13,41 @@ export interface VerifyIo {
   err(text: string): void;
 }
 
-const USAGE = 'usage: certificate verify FILE --key KEYFILE [--json]\n';
+const USAGE = `usage: certificate verify FILE --key KEYFILE [--ledger-proof FILE]... [--json]
+       certificate inclusion FILE --root HEX
+`;
 
 interface Arguments {
   readonly file: string;
   readonly key: string;
+  readonly ledgerProofs: readonly string[];
   readonly json: boolean;
 }
 
-/** @returns null for arguments that are not `FILE --key KEYFILE [--json]` in any order */
+/** Takes `--name VALUE` and `--name=VALUE` out of the words, each time that they stand there. @returns null where a value is missing */
+function takeOption(words: string[], name: string): string[] | null {
+  const values: string[] = [];
+  for (;;) {
+    const at = words.findIndex((word) => word === name || word.startsWith(`${name}=`));
+    if (at < 0) return values;
+    const inline = words[at]!.startsWith(`${name}=`);
+    const value = inline ? words[at]!.slice(name.length + 1) : words[at + 1];
+    if (!value) return null;
+    values.push(value);
+    words.splice(at, inline ? 1 : 2);
+  }
+}
+
+/** @returns null for arguments that are not those of the usage, in any order */
 function readArguments(argv: readonly string[]): Arguments | null {
   const rest = [...argv];
   const json = rest.includes('--json');
   if (json) rest.splice(rest.indexOf('--json'), 1);
-  const at = rest.findIndex((word) => word === '--key' || word.startsWith('--key='));
-  if (at < 0) return null;
-  const inline = rest[at]!.startsWith('--key=');
-  const key = inline ? rest[at]!.slice('--key='.length) : rest[at + 1];
-  rest.splice(at, inline ? 1 : 2);
+  const keys = takeOption(rest, '--key');
+  const ledgerProofs = takeOption(rest, '--ledger-proof');
   const [file] = rest;
-  if (!key || !file || rest.length !== 1 || file.startsWith('--')) return null;
-  return { file, key, json };
+  if (keys?.length !== 1 || !ledgerProofs || !file || rest.length !== 1 || file.startsWith('--')) return null;
+  return { file, key: keys[0]!, ledgerProofs, json };
 }
 
 /** Control characters of a hostile file must not reach a terminal. */
@@ -74,9 +90,9 @@ function report(result: Verification): string {
 }
 
 /**
- * The stand-alone verifier: reads two files, opens no connection.
+ * The stand-alone verifier: reads two files, and the proofs of code ledgers that it is given; opens no connection.
  *
- * @param argv `FILE --key KEYFILE [--json]`
+ * @param argv `FILE --key KEYFILE [--ledger-proof FILE]... [--json]`
  * @returns the exit status: 0 verified, 1 refused (also for a file that is no certificate or no key file), 2 wrong usage or a file
  *   that cannot be read
  */
@@ -88,14 +104,16 @@ export function runVerify(argv: readonly string[], io: VerifyIo): 0 | 1 | 2 {
   }
   let bytes: Uint8Array;
   let keyBytes: Uint8Array;
+  let ledgerProofs: Uint8Array[];
   try {
     bytes = io.readFile(given.file);
     keyBytes = io.readFile(given.key);
+    ledgerProofs = given.ledgerProofs.map((path) => io.readFile(path));
   } catch (error) {
     io.err(`cannot read: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
     return 2;
   }
-  const result = verifyBytes(bytes, keyBytes);
+  const result = verifyBytes(bytes, keyBytes, ledgerProofs);
   if (given.json) {
     const summary = result.ok
       ? {
@@ -121,22 +139,69 @@ export function runVerify(argv: readonly string[], io: VerifyIo): 0 | 1 | 2 {
   return result.ok ? 0 : 1;
 }
 
-function verifyBytes(bytes: Uint8Array, keyBytes: Uint8Array): Verification {
+function verifyBytes(
+  bytes: Uint8Array,
+  keyBytes: Uint8Array,
+  ledgerProofs: readonly Uint8Array[],
+): Verification {
   try {
-    return verifyCertificate(bytes, parseKeyFile(keyBytes));
+    return verifyCertificate(bytes, parseKeyFile(keyBytes), ledgerProofs);
   } catch (error) {
     if (!(error instanceof LetheError)) throw error;
     return { ok: false, failedCheck: 'key-file', code: error.code, message: error.message, hints: [] };
   }
 }
 
+/**
+ * Checks offline that a leaf stands in a code ledger, for whoever has a root that they trust: a claim's, or one that they wrote down.
+ *
+ * @param argv `FILE --root HEX`; the file is JSON with the members of `LedgerInclusion`
+ * @returns the exit status, as of `runVerify`
+ */
+export function runInclusion(argv: readonly string[], io: VerifyIo): 0 | 1 | 2 {
+  const rest = [...argv];
+  const roots = takeOption(rest, '--root');
+  const [file] = rest;
+  if (roots?.length !== 1 || !/^[0-9a-f]{64}$/u.test(roots[0]!) || !file || rest.length !== 1) {
+    io.err(USAGE);
+    return 2;
+  }
+  let bytes: Uint8Array;
+  try {
+    bytes = io.readFile(file);
+  } catch (error) {
+    io.err(`cannot read: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    return 2;
+  }
+  const refused = inclusionOf(bytes, roots[0]!);
+  if (refused === undefined) {
+    io.out(`VERIFIED. The leaf stands in the code ledger under ${roots[0]!}\n`);
+    return 0;
+  }
+  const { code } = CERTIFICATE.NOT_VERIFIED.spec;
+  io.err(`NOT VERIFIED. The check "ledger-inclusion" refused [${code}]: ${printable(refused)}\n`);
+  return 1;
+}
+
+function inclusionOf(bytes: Uint8Array, root: string): string | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return 'this is no JSON';
+  }
+  return refuseInclusion(value, root);
+}
+
 if (import.meta.main) {
   const words = process.argv.slice(2);
   // `certificate verify …` is how the platform's command line spells it.
-  const argv = words[0] === 'certificate' && words[1] === 'verify' ? words.slice(2) : words;
-  process.exitCode = runVerify(argv, {
+  const [command, ...rest] = words[0] === 'certificate' ? words.slice(1) : words;
+  const io: VerifyIo = {
     readFile: (path) => readFileSync(path),
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
-  });
+  };
+  if (command === 'inclusion') process.exitCode = runInclusion(rest, io);
+  else process.exitCode = runVerify(command === 'verify' ? rest : words, io);
 }

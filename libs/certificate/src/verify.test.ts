@@ -73,7 +73,7 @@ test('the fixture verifies, and says what was checked', () => {
   const result = verifyCertificate(issued.bytes, issued.keyFile);
   assert.ok(result.ok);
   assert.deepEqual(result.notChecked, []);
-  assert.equal(result.checks.length, 24);
+  assert.equal(result.checks.length, 25);
   assert.equal(world.body.audit?.result.verdict, 'PASS');
 });
 
@@ -275,6 +275,18 @@ test('each check of the body refuses its own mutation, signed and logged with th
       'privacy-plan',
       (b) => {
         b.claims[3]!.details = { ...b.claims[3]!.details, planHash: d };
+      },
+    ],
+    [
+      'ledger-proof',
+      (b) => {
+        b.claims[1]!.details = { ...b.claims[1]!.details, erasedItems: '2' };
+      },
+    ],
+    [
+      'ledger-proof',
+      (b) => {
+        b.claims[1]!.digestAfter = d;
       },
     ],
     [

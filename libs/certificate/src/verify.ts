@@ -12,10 +12,11 @@ import {
 import type { CertificateBody, CertificateFile } from './body.ts';
 import { CERTIFICATE } from './errors.ts';
 import { type KeyFile, type TrustedKeys, trustKeyFile } from './key-file.ts';
+import { uncheckedLedgers, withLedgerProofs } from './ledger-proof.ts';
 import { statementLeafHash } from './log-statement.ts';
 import { type Checkpoint, openCheckpoint } from './note.ts';
 import { fileShape } from './schema.ts';
-import { auditStatement, BODY_CHECKS, rootStatements } from './semantics.ts';
+import { auditStatement, BODY_CHECKS, LEDGER_CHECK, rootStatements } from './semantics.ts';
 import { certificateMessage, verifyEd25519 } from './signing.ts';
 
 export interface PassedCheck {
@@ -183,8 +184,13 @@ function checkConsistency({ log }: CertificateFile, keys: TrustedKeys, checkpoin
  * files hold.
  *
  * @param bytes the file as issued   @param keyFile parsed by `parseKeyFile`, or any value that should be one
+ * @param ledgerProofs proofs that claims name by digest only and that were got apart; one that belongs to no claim is refused
  */
-export function verifyCertificate(bytes: Uint8Array, keyFile: unknown): Verification {
+export function verifyCertificate(
+  bytes: Uint8Array,
+  keyFile: unknown,
+  ledgerProofs: readonly Uint8Array[] = [],
+): Verification {
   const checks: PassedCheck[] = [];
   const pass = (name: string, what: string) => checks.push({ name, what });
   let read: CertificateFile | undefined;
@@ -204,14 +210,21 @@ export function verifyCertificate(bytes: Uint8Array, keyFile: unknown): Verifica
     if (notChecked.length === 0) {
       pass('log-consistency', "the log is the one of the key file's checkpoint, and only grew");
     }
+    const { body, strangers } = withLedgerProofs(file.body, ledgerProofs);
+    if (strangers > 0) {
+      throw new Refused(
+        LEDGER_CHECK,
+        `of the given proofs ${strangers} have a digest that no claim on a code ledger names`,
+      );
+    }
     for (const check of BODY_CHECKS) {
-      const wrong = check.refuse(file.body);
+      const wrong = check.refuse(body);
       if (wrong) throw new Refused(check.name, wrong);
       pass(check.name, check.what);
     }
     checkOrder(file);
     pass('log-order', 'roots, rule and coin were logged before the erasure, all before the certificate');
-    return { ok: true, body: file.body, checks, notChecked: [...notChecked, ...absentEvidence(file.body)] };
+    return { ok: true, body: file.body, checks, notChecked: [...notChecked, ...absentEvidence(body)] };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     const hints = error.check === 'signature' && read ? hintsOf(read.body) : [];
@@ -220,12 +233,14 @@ export function verifyCertificate(bytes: Uint8Array, keyFile: unknown): Verifica
 }
 
 /** Checks that passed only because there was nothing to look at. */
-function absentEvidence({ audit, scan, keyReceipt }: CertificateBody): string[] {
+function absentEvidence(body: CertificateBody): string[] {
+  const { audit, scan, keyReceipt } = body;
   const unplanted = scan?.stores.filter((store) => store.planted === 0).map((store) => store.store) ?? [];
   return [
     ...(audit === null ? ['No audit was made: the claims rest on the other evidence alone.'] : []),
     ...(scan === null ? ['The stores were not scanned.'] : []),
     ...(keyReceipt === null ? ['There is no receipt for the destruction of the key.'] : []),
+    ...uncheckedLedgers(body),
     ...(unplanted.length > 0 ? [`No planted copy proved the scanner in: ${unplanted.join(', ')}.`] : []),
   ];
 }
