@@ -18,6 +18,8 @@ export interface ErasedPart {
   readonly blocks: ReadonlyMap<number, FeatureBlock>;
   /** The sample without them; undefined where it held none. */
   readonly sample: FeatureBlock | undefined;
+  /** Their rows of features, for the scan: the caller overwrites them. */
+  readonly rows: readonly Uint8Array[];
 }
 
 export interface ErasedItems {
@@ -53,9 +55,10 @@ async function subtractPart(
   timing: { statisticsMs: number; solveMs: number },
 ): Promise<ErasedPart> {
   if (gone.size === 0)
-    return { part: { ...part, fn: { ...part.fn, version } }, blocks: new Map(), sample: undefined };
+    return { part: { ...part, fn: { ...part.fn, version } }, blocks: new Map(), sample: undefined, rows: [] };
   const blocks = new Map<number, FeatureBlock>();
   let { statistics } = part;
+  const rows: Uint8Array[] = [];
   let found = 0;
   for (const [at, ref] of part.blocks.entries()) {
     if (!gone.values().some((position) => position >= ref.first && position <= ref.last)) continue;
@@ -68,6 +71,9 @@ async function subtractPart(
     timing.statisticsMs += processorMs() - startedMs;
     found += out.positions.length;
     blocks.set(at, kept);
+    for (const row of out.positions.keys()) {
+      rows.push(out.features.slice(row * out.featureDim, (row + 1) * out.featureDim));
+    }
     for (const bytes of [out.features, block.features]) bytes.fill(0);
   }
   if (found !== gone.size) {
@@ -83,6 +89,7 @@ async function subtractPart(
     part: { ...part, fn, statistics },
     blocks,
     sample: sampled && sampled.out.positions.length > 0 ? sampled.kept : undefined,
+    rows,
   };
 }
 

@@ -1,10 +1,13 @@
 /** What happens to the codes of those who stay, by policy, after an update and an erasure have changed the function. */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { hashing } from '@lethe/contracts';
+import { type Claim, refuseLedgerProof } from '@lethe/certificate';
+import { type common, hashing } from '@lethe/contracts';
 import { encodePayload } from '@lethe/datasets';
 import { hex, seededRandom } from '@lethe/std';
-import { closeAll, FUNCTION_SPEC, SPEC, type TestRecord, World } from './fixture.ts';
+import { claims as claimsOf, proofDetails, withinEvent } from './domain/evidence.ts';
+import { closeAll, FUNCTION, FUNCTION_SPEC, SPEC, type TestRecord, World } from './fixture.ts';
+import { getErasureProof } from './rpc/get-erasure-proof.ts';
 
 afterEach(closeAll);
 
@@ -23,6 +26,25 @@ const SECOND = vague('b', 30, [2]);
 const GONE = 'a4';
 const { SURVIVOR_CODES_KEEP, SURVIVOR_CODES_REENCODE_CHANGED, SURVIVOR_CODES_RETIRE } =
   hashing.HashFunctionSpec_SurvivorCodes;
+
+/** The verifier of certificates accepts what the claim carries, and an auditor gets the same documents. @returns the claim's details */
+async function provenLedger(world: World, made: common.ArtefactClaim): Promise<Record<string, string>> {
+  const { details, artefact, owner, digestBefore, digestAfter, method } = made;
+  const claim: Claim = {
+    ...{ artefact, owner, digestBefore, digestAfter, method, details },
+    ...{ kind: 'HASH_INDEX', claim: 'ERASED_EXACT', guarantee: null },
+  };
+  assert.equal(refuseLedgerProof(claim), undefined);
+  assert.match(refuseLedgerProof({ ...claim, digestBefore: digestAfter })!, /starts from another root/);
+  assert.match(refuseLedgerProof({ ...claim, digestAfter: digestBefore })!, /another root|not digestAfter/);
+  const { erasure } = world.started(GONE);
+  const { proof } = await getErasureProof(world.context(), { name: FUNCTION, erasure });
+  const { erasureProof, reencodeProof } = details;
+  const carried = [erasureProof, reencodeProof].filter((document) => document !== undefined);
+  assert.equal(new TextDecoder().decode(proof), carried.join('\n'));
+  assert.equal(carried.length, details.survivorCodes === 'KEEP' ? 1 : 2);
+  return details;
+}
 
 /** Learns, updates, erases a person. @returns codes before and after by item, and what the newest version gives each */
 async function erased(survivorCodes: hashing.HashFunctionSpec_SurvivorCodes) {
@@ -45,7 +67,8 @@ async function erased(survivorCodes: hashing.HashFunctionSpec_SurvivorCodes) {
       .map(async ({ payload }) => hex((await api.encode(payload)).code)),
   );
   await close();
-  return { before, after, version, codes, details: claims[1]!.details };
+  const details = await provenLedger(world, claims[1]!);
+  return { before, after, version, codes, details };
 }
 
 const codeOf = ({ code }: hashing.CodeEntry): string => hex(code);
@@ -82,4 +105,16 @@ test('RETIRE: every code is one of the newest version', async () => {
   assert.ok(after.every(({ functionVersion }) => functionVersion === version));
   assert.equal(Number(details.reencodedCodes), after.length);
   assert.equal(details.survivorCodes, 'RETIRE');
+});
+
+test('a proof that is too long for a certificate is named by its digest, and claims fit into one event', () => {
+  const long = proofDetails('erasureProof', new Uint8Array(65_537).fill(32));
+  assert.deepEqual(Object.keys(long), ['erasureProofDigest']);
+  const short = proofDetails('erasureProof', new Uint8Array(65_536).fill(32));
+  assert.deepEqual(Object.keys(short), ['erasureProof', 'erasureProofDigest']);
+  const digests = { weights: '', sums: '', ledgerRoot: '' };
+  const [claim] = claimsOf('f', digests, digests, {});
+  const claims = withinEvent(Array.from({ length: 10 }, () => ({ ...claim!, details: { ...short } })));
+  assert.equal(claims.filter(({ details }) => details.erasureProof !== undefined).length, 8);
+  assert.ok(claims.every(({ details }) => details.erasureProofDigest === short.erasureProofDigest));
 });

@@ -1,7 +1,7 @@
 import { EVENT, type events, hashing, parseName } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
 import type { Containment, ErasurePart } from '@lethe/service';
-import { assert, hex, sha256, sleep } from '@lethe/std';
+import { assert, concatBytes, hex, sha256, sleep, utf8 } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
 import { encodeBlock, type FeatureBlock } from '../domain/blocks.ts';
 import {
@@ -9,14 +9,17 @@ import {
   decodeNeedles,
   encodeErasureProof,
   encodeNeedles,
+  encodeReencodeProof,
   indexName,
   needlesOf,
+  proofDetails,
   type VersionDigests,
+  withinEvent,
 } from '../domain/evidence.ts';
 import { type BlockRef, countItems, type Part, sumsDigestOf, weightsDigestOf } from '../domain/head.ts';
 import { churnDetails, type ErasedItems, measureChurn, newCodes, subtract } from '../erase.ts';
 import { HASHING_SERVICE } from '../errors.ts';
-import type { Address, Existing, Prepared } from '../functions.ts';
+import type { Address, Existing, HashFunctions, Prepared } from '../functions.ts';
 import type { Learned, LiveItem } from '../learned.ts';
 import { countInMemory } from '../memory-scan.ts';
 import { blockRef } from '../migrate.ts';
@@ -63,7 +66,7 @@ export async function erase(
   }
   const refs = outcomes.flatMap(({ needles }) => (needles ? [needles] : []));
   return {
-    claims: outcomes.flatMap((outcome) => outcome.claims),
+    claims: withinEvent(outcomes.flatMap((outcome) => outcome.claims)),
     needles: refs.length > 1 ? await mergeNeedles(context, tenant, started, refs) : refs[0],
     attestations: [],
   };
@@ -143,21 +146,19 @@ async function eraseItems(
     const erased = await subtract(base, items);
     const churn = await measureChurn(base, erased, gone, churnExactMax);
     const { parts, replaced } = await storeParts(attempt, base, erased);
+    const rows = erased.parts.flatMap((part) => part.rows);
     const needles = await functions.sealed.put(
       tenant,
       needlesKeyId(started),
-      encodeNeedles(needlesOf(items)),
+      encodeNeedles(needlesOf(items, rows)),
     );
     const change = await base.index.erase(
       items.map(({ itemId }) => itemId),
       BigInt(version),
     );
     attempt.open = change;
-    const proof = await functions.sealed.put(
-      tenant,
-      proofKeyId(address, started),
-      encodeErasureProof(change.proof),
-    );
+    const document = encodeErasureProof(change.proof);
+    const proof = await functions.sealed.put(tenant, proofKeyId(address, started), document);
     const live = countItems(base.head.live, items, -1);
     const head = { ...base.head, version, parts, live, index: change.manifest };
     const after: VersionDigests = {
@@ -173,12 +174,13 @@ async function eraseItems(
       versionBefore: base.version,
       versionAfter: version,
       erasedLeaves: change.proof.erased.length,
-      erasureProofDigest: proof.digest,
+      ledgerSize: change.proof.size,
       segmentsRewritten: change.rewritten.length,
       blocksRewritten: erased.parts.reduce((sum, { blocks }) => sum + blocks.size, 0),
       ...(policy === 'KEEP' ? {} : { [REENCODING]: 'pending' }),
     };
     for (const { code, salt } of items) for (const bytes of [code, salt]) bytes.fill(0);
+    for (const row of rows) row.fill(0);
     return {
       head,
       index: base.index,
@@ -188,7 +190,7 @@ async function eraseItems(
         erasure: started.erasure,
         needles,
         proof,
-        claims: claims(address.name, digestsOf(base), after, details),
+        claims: claims(address.name, digestsOf(base), after, details, proofDetails('erasureProof', document)),
         statisticsMs: erased.statisticsMs,
         solveMs: erased.solveMs,
         oldCodesRootBefore: new Uint8Array(0),
@@ -257,10 +259,16 @@ async function reencode(
     const version = base.version + 1;
     const changes = await newCodes(base, policyOf(before) === 'RETIRE');
     const parts = base.head.parts.map((part) => ({ ...part, fn: { ...part.fn, version } }));
+    const ledgerBefore = hex(base.index.root());
     const old = changes.map(({ itemId }) => liveItem(base, itemId));
     const change = changes.length > 0 ? await base.index.reencode(changes, version) : undefined;
     attempt.open = change;
     const index = change?.manifest ?? base.index.manifest();
+    // An update between the two halves has made the ledger longer: the claim's roots then are not those of one proof.
+    const document =
+      change && ledgerBefore === hex(done.ledgerRoot)
+        ? encodeReencodeProof(change.proof, index.ledgerVersion)
+        : undefined;
     const renewed = old.map((item) => ({ ...item, fnVersion: version }));
     const live = countItems(countItems(base.head.live, old, -1), renewed, 1);
     return {
@@ -271,7 +279,7 @@ async function reencode(
       promotion: {
         erasure: done.erasure,
         needles: done.needles,
-        proof: done.proof,
+        proof: document ? await bothProofs(functions, address, done, document) : done.proof,
         claims: done.claims.map(({ details: { [REENCODING]: _, ...details }, ...claim }) => ({
           ...claim,
           digestAfter: claim.kind === 'HASH_INDEX' ? index.root : claim.digestAfter,
@@ -281,6 +289,7 @@ async function reencode(
             ledgerRootAfter: index.root,
             ledgerVersion: String(index.ledgerVersion),
             reencodedCodes: String(changes.length),
+            ...(document && claim.kind === 'HASH_INDEX' ? proofDetails('reencodeProof', document) : {}),
             versionAfter: String(version),
           },
         })),
@@ -298,8 +307,21 @@ const needlesKeyId = (started: events.ErasureStarted): string =>
   `hash-needles-${parseName('erasureRequest', started.erasure)[1]!}`;
 
 /** A key that lives on: an auditor may ask for the proof as long as the function is there. */
-const proofKeyId = ({ name }: Address, { erasure }: events.ErasureStarted): string =>
+const proofKeyId = ({ name }: Address, { erasure }: Pick<events.ErasureStarted, 'erasure'>): string =>
   `hash-proof-${hex(sha256(`${name}|${erasure}`)).slice(0, 32)}`;
+
+/** The erasure's proof and the re-encoding's in one artefact, a line each. */
+async function bothProofs(
+  { sealed }: HashFunctions,
+  address: Address,
+  { proof, erasure }: events.HashFunctionPromoted,
+  second: Uint8Array,
+): Promise<events.ArtefactRef> {
+  assert(proof, 'the erasure has left one');
+  const first = await sealed.get(address.tenant, proof);
+  const lines = concatBytes(first, utf8('\n'), second);
+  return await sealed.put(address.tenant, proofKeyId(address, { erasure }), lines);
+}
 
 const digestsOf = (learned: Learned): VersionDigests => ({
   weights: learned.weightsDigest,
