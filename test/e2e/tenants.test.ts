@@ -47,6 +47,7 @@ const parentOf = ({ tenant }: Names) => resourceName('tenant', tenant);
 const datasetOf = ({ tenant, id }: Names) => resourceName('dataset', tenant, id);
 const rootOf = ({ tenant, id }: Names) => resourceName('datasetRoot', tenant, id, '1');
 const functionOf = ({ tenant, id }: Names) => ({ name: resourceName('hashFunction', tenant, id) });
+const checkOf = ({ tenant, id }: Names) => ({ name: resourceName('hashCheck', tenant, id) });
 const runOf = ({ tenant, id }: Names) => ({ name: resourceName('trainingRun', tenant, id) });
 const modelOf = ({ tenant, id }: Names) => ({ name: resourceName('model', tenant, id) });
 const federationOf = ({ tenant, id }: Names) => ({ name: resourceName('federation', tenant, id) });
@@ -103,6 +104,11 @@ const CALLS: Readonly<Record<string, Call>> = {
     to.hashing.watchHashFunction(functionOf(n)),
   '/lethe.hashing.v1.HashingService/CreateUpdate': (to, n) =>
     to.hashing.createUpdate({ ...functionOf(n), root: rootOf(n) }),
+  '/lethe.hashing.v1.HashingService/PromoteHashVersion': (to, n) =>
+    to.hashing.promoteHashVersion({
+      ...functionOf(n),
+      mode: hashing.PromoteHashVersionRequest_Mode.MODE_FORCE,
+    }),
   '/lethe.hashing.v1.HashingService/Encode': (to, n) =>
     to.hashing.encode({ ...functionOf(n), payload: question }),
   '/lethe.hashing.v1.HashingService/Search': (to, n) =>
@@ -116,6 +122,15 @@ const CALLS: Readonly<Record<string, Call>> = {
     to.hashing.getInclusionProof({ ...functionOf(n), itemId: new Uint8Array(16) }),
   '/lethe.hashing.v1.HashingService/GetErasureProof': (to, n) =>
     to.hashing.getErasureProof({ ...functionOf(n), erasure: `${parentOf(n)}/erasureRequests/none` }),
+  '/lethe.hashing.v1.HashingService/GetHashMetrics': (to, n) => to.hashing.getHashMetrics(functionOf(n)),
+  '/lethe.hashing.v1.HashingService/CreateHashCheck': (to, n) =>
+    to.hashing.createHashCheck({
+      parent: parentOf(n),
+      checkId: n.id,
+      spec: { function: functionOf(n).name, kind: hashing.HashCheckSpec_Kind.KIND_HUBS },
+    }),
+  '/lethe.hashing.v1.HashingService/GetHashCheck': (to, n) => to.hashing.getHashCheck(checkOf(n)),
+  '/lethe.hashing.v1.HashingService/WatchHashCheck': (to, n) => to.hashing.watchHashCheck(checkOf(n)),
   '/lethe.learning.v1.LearningService/CreateTrainingRun': (to, n) =>
     to.learning.createTrainingRun({
       parent: parentOf(n),

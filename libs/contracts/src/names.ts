@@ -14,6 +14,7 @@ const PATTERNS = {
   dataset: ['tenants', 'datasets'],
   datasetRoot: ['tenants', 'datasets', 'roots'],
   hashFunction: ['tenants', 'hashFunctions'],
+  hashCheck: ['tenants', 'hashChecks'],
   trainingRun: ['tenants', 'trainingRuns'],
   model: ['tenants', 'models'],
   modelAlias: ['tenants', 'datasets', 'aliases'],

@@ -1,10 +1,16 @@
 import type { common } from '@lethe/contracts';
 import { parseName } from '@lethe/contracts';
+import type { Row } from '@lethe/datasets';
+import { encodeFeatures } from '@lethe/hashing';
 import type { SearchFilter } from '@lethe/index';
 import type { ContainedAliases, ServiceDeps } from '@lethe/service';
+import type { Checks } from './checks.ts';
+import type { DriftWatches } from './drift.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import type { Follower } from './follow.ts';
 import { type Address, addressOf, type HashFunctions, type Serving } from './functions.ts';
+import type { Learned } from './learned.ts';
+import type { Watches } from './metrics.ts';
 
 /** Everything that the methods and consumers work with. */
 export interface HashingContext extends ServiceDeps {
@@ -18,6 +24,13 @@ export interface HashingContext extends ServiceDeps {
   readonly rootWaitMs: number;
   /** Up to how many survivors of an erasure are encoded one by one to count changed codes; above, a sample is. */
   readonly churnExactMax: number;
+  /** Scores and drift of each function, as facts. */
+  readonly watches: Watches;
+  /** What is being watched for drift, in memory. */
+  readonly drift: DriftWatches;
+  readonly checks: Checks;
+  /** Persons that a stored score is the mean of, at least. */
+  readonly probesMin: number;
   /** False until the masks have been read: before that a search could return what has been contained. */
   ready: boolean;
 }
@@ -51,3 +64,18 @@ export const excludedOf = (
 ): Pick<SearchFilter, 'excludedOwners'> => ({
   excludedOwners: masks.of(parseName('hashFunction', name)[0]),
 });
+
+/** The code of a caller's record, which the watch for drift sees as well. */
+export function encodeQuery(
+  { drift }: HashingContext,
+  name: string,
+  learned: Learned,
+  modality: number,
+  row: Row,
+): Uint8Array {
+  const features = learned.features(modality, [row]);
+  const { fn } = learned.head.parts[modality]!;
+  const encoder = { version: learned.version, part: modality, modality: learned.modalities[modality]!, fn };
+  drift.observe(functionAddress(name), encoder, features);
+  return encodeFeatures(fn, features);
+}

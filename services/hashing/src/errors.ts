@@ -76,4 +76,29 @@ export const HASHING_SERVICE = defineErrors({
     remedy:
       'Bytes of erased entries were found in the memory of this process: restart it, and report the fault.',
   },
+  REENCODING: {
+    code: 'LETHE-4215',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Watch the function until its stored codes have been moved (reencoding is gone), then ask again.',
+  },
+  NOT_HELD: {
+    code: 'LETHE-4216',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'Look at the function: held names the candidate and its root, if the gate holds one.',
+  },
+  CHECK_EXISTS: {
+    code: 'LETHE-4230',
+    status: 'ALREADY_EXISTS',
+    remedy: 'A check keeps its specification: choose another id for another one.',
+  },
+  CHECK_UNKNOWN: {
+    code: 'LETHE-4231',
+    status: 'NOT_FOUND',
+    remedy: 'Create the check with CreateHashCheck, or correct its name.',
+  },
+  CHECK_UNFIT: {
+    code: 'LETHE-4232',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'The function or the records have not what the check needs: see the message.',
+  },
 });

@@ -34,7 +34,7 @@ import type { CallContext, Partially, ServiceBinding } from '@lethe/rpc';
 import { rootStatement, type ServiceDeps } from '@lethe/service';
 import { assert, hex, LetheError, seededRandom, sha256, silentLogger, sleep, systemClock } from '@lethe/std';
 import type { HashingContext } from './context.ts';
-import { contextOf, createHashing } from './index.ts';
+import { contextOf, createHashing, type HashingSettings } from './index.ts';
 
 export const TENANT = 'acme';
 export const DATASET = 'tenants/acme/datasets/shapes';
@@ -56,6 +56,7 @@ export const FUNCTION_SPEC: hashing.HashFunctionSpec = {
   lambda: 65_536,
   featureSeed: 'test',
   modalities: [],
+  gate: undefined,
 };
 
 export interface TestRecord {
@@ -203,7 +204,7 @@ export class World {
     const random = seededRandom('hashing-keys');
     const fake = {
       vault: {
-        getDataset: async () => ({ spec: this.datasetSpec }),
+        getDataset: async () => ({ spec: this.datasetSpec, latestRoot: this.roots.at(-1)?.name ?? '' }),
         getDatasetRoot: async ({ name }: { name: string }) => this.#root(name),
         readRecords: (request: { root?: string; afterPosition?: bigint }) => this.#read(request),
         createArtefactKey: async ({ keyId }: { keyId: string }) => {
@@ -228,8 +229,8 @@ export class World {
   }
 
   /** A started service and its methods, as a client would call them. */
-  async service(): Promise<{ api: Api; close(): Promise<void> }> {
-    const service = createHashing(this.deps, { rootWaitMs: 50 });
+  async service(settings: HashingSettings = {}): Promise<{ api: Api; close(): Promise<void> }> {
+    const service = createHashing(this.deps, { rootWaitMs: 50, ...settings });
     await service.start();
     const close = async (): Promise<void> => {
       if (running.delete(close)) await service.close();
@@ -311,7 +312,13 @@ export interface Api {
   codes(): Promise<hashing.CodeEntry[]>;
   /** Waits until nothing is being learned. */
   settled(): Promise<hashing.HashFunction>;
+  metrics(): Promise<hashing.HashMetrics>;
+  /** Asks for a check of the function and waits for its end. */
+  check(checkId: string, spec: Partially<hashing.HashCheckSpec>): Promise<hashing.HashCheck>;
+  getCheck(checkId: string): Promise<hashing.HashCheck>;
 }
+
+const checkName = (checkId: string) => ({ name: `tenants/${TENANT}/hashChecks/${checkId}` });
 
 function apiOf(handlers: ServiceBinding['handlers']): Api {
   const context: CallContext = {
@@ -340,5 +347,14 @@ function apiOf(handlers: ServiceBinding['handlers']): Api {
       const states = await call<AsyncIterable<hashing.HashFunction>>('watchHashFunction', { name });
       return (await collect(states)).at(-1)!;
     },
+    metrics: async () => hashing.HashMetrics.fromPartial(await call('getHashMetrics', { name })),
+    check: async (checkId, wanted) => {
+      const spec = hashing.HashCheckSpec.fromPartial({ function: name, ...wanted });
+      await call('createHashCheck', { parent: `tenants/${TENANT}`, checkId, spec, requestId: '' });
+      const states = await call<AsyncIterable<hashing.HashCheck>>('watchHashCheck', checkName(checkId));
+      return hashing.HashCheck.fromPartial((await collect(states)).at(-1)!);
+    },
+    getCheck: async (checkId) =>
+      hashing.HashCheck.fromPartial(await call('getHashCheck', checkName(checkId))),
   };
 }

@@ -52,7 +52,8 @@ export type Promotion = Pick<
   | 'solveMs'
   | 'oldCodesRootBefore'
   | 'oldCodesRootAfter'
->;
+> &
+  Partial<Pick<events.HashFunctionPromoted, 'gate' | 'reencoding'>>;
 
 /** A version in memory, and the number of the function's last event that it reflects. */
 export interface Serving {
@@ -69,6 +70,13 @@ export interface Prepared {
   readonly replaced: readonly Reference[];
   readonly promotion: Promotion;
 }
+
+/** Steps of one re-encoding are fewer: one for each feature block. */
+const STEPS = 2 ** 20;
+
+/** Orders the states of a function: by version, and within one by the step of a re-encoding, which changes no version. */
+const revisionOf = (promoted: events.HashFunctionPromoted | undefined): number =>
+  (promoted?.version ?? 0) + (promoted?.reencoding?.step ?? 0) / STEPS;
 
 const POLL_MS = 20;
 /** How long a caller who names an event may wait for a replica to reflect it. */
@@ -278,8 +286,8 @@ export class HashFunctions {
   ): Promise<Learned | undefined> {
     const { tenant, id, name } = address;
     const base = before.current && (await this.version(address, before.current));
-    await this.settle(address, before.current?.version ?? 0, base);
-    const attempt = this.state.attempt(tenant, name, before.current?.version ?? 0);
+    await this.settle(address, before.current, base);
+    const attempt = this.state.attempt(tenant, name, revisionOf(before.current));
     let prepared: Prepared;
     let promoted: events.HashFunctionPromoted;
     try {
@@ -302,6 +310,8 @@ export class HashFunctions {
         itemCount: BigInt(next.live.codes.reduce((sum, { codes }) => sum + codes, 0)),
         classes: next.live.labels.map(({ label }) => label),
         state: { object: head.object, keyId: head.keyId, digest: head.digest, sizeBytes: head.sizeBytes },
+        gate: undefined,
+        reencoding: undefined,
         ...prepared.promotion,
       };
     } catch (error) {
@@ -333,18 +343,22 @@ export class HashFunctions {
       this.#logger.warn('what a version replaces is destroyed with its journal', { function: name, error });
     });
     store.attempt = undefined;
-    await this.settle(address, next.version, next);
+    await this.settle(address, promoted, next);
     return next;
   }
 
-  /** Destroys what earlier changes have left behind. @param learned the version of that number, if there is one */
-  async settle({ tenant, name }: Address, version: number, learned: Learned | undefined): Promise<void> {
-    await this.state.settle(tenant, name, version, () => learned?.references ?? []);
+  /** Destroys what earlier changes have left behind. @param learned the version of that fact, if there is one */
+  async settle(
+    { tenant, name }: Address,
+    current: events.HashFunctionPromoted | undefined,
+    learned: Learned | undefined,
+  ): Promise<void> {
+    await this.state.settle(tenant, name, revisionOf(current), () => learned?.references ?? []);
   }
 
   /** As `settle`, with the version's references read from its head alone. */
   async settleLater({ tenant, name }: Address, { current }: Existing): Promise<void> {
-    await this.state.settle(tenant, name, current?.version ?? 0, async () => {
+    await this.state.settle(tenant, name, revisionOf(current), async () => {
       if (!current?.state) return [];
       const bytes = await this.sealed.get(tenant, current.state);
       const own = referenceOf(current.state);

@@ -1,22 +1,31 @@
 /** The hashing service: functions that learn for ever, codes that stay, search over them. See README.md. */
 import { EVENT, hashing } from '@lethe/contracts';
-import { on, type RecordedEvent, type Subscription, subscribe } from '@lethe/events';
+import { AggregateStore, on, type RecordedEvent, type Subscription, subscribe } from '@lethe/events';
+import { DEFAULT_DRIFT, type DriftOptions } from '@lethe/hashing';
 import { bind } from '@lethe/rpc';
 import { ContainedAliases, type Service, type ServiceDeps, takePart, watch } from '@lethe/service';
+import { Checks, onCheckRequested } from './checks.ts';
 import { contain, erase } from './consumers/erasure.ts';
 import { onRootRequested } from './consumers/learn.ts';
+import { moveCodes } from './consumers/reencode.ts';
 import { functionAddress, type HashingContext } from './context.ts';
+import { hashWatch } from './domain/watch.ts';
+import { type Drifted, DriftWatches } from './drift.ts';
 import { Follower } from './follow.ts';
 import { addressOf, HashFunctions } from './functions.ts';
+import { raiseDrift } from './raise-drift.ts';
 import { resource } from './resource.ts';
 import { createHashFunction } from './rpc/create-hash-function.ts';
 import { createUpdate } from './rpc/create-update.ts';
 import { encode } from './rpc/encode.ts';
 import { getErasureProof } from './rpc/get-erasure-proof.ts';
+import { getHashMetrics } from './rpc/get-hash-metrics.ts';
 import { getInclusionProof } from './rpc/get-inclusion-proof.ts';
+import { checkResource, createHashCheck, watchHashCheck } from './rpc/hash-checks.ts';
 import { listCodes } from './rpc/list-codes.ts';
 import { listHashFunctions } from './rpc/list-hash-functions.ts';
 import { predict } from './rpc/predict.ts';
+import { promoteHashVersion } from './rpc/promote-hash-version.ts';
 import { search } from './rpc/search.ts';
 
 export interface HashingSettings {
@@ -28,16 +37,27 @@ export interface HashingSettings {
   readonly replicaWaitMs?: number;
   /** Up to how many survivors of an erasure changed codes are counted one by one; default 50,000. */
   readonly churnExactMax?: number;
+  /**
+   * The watch for drift. `referenceItemsMin` is how many items become the reference; at least `edgeItems` + `window`. Default
+   * `DEFAULT_DRIFT` of `libs/hashing`, whose false alarms were simulated.
+   */
+  readonly drift?: Partial<DriftOptions>;
+  /** Persons that a stored score is the mean of, at least; default 20. */
+  readonly probesMin?: number;
 }
 
 const ROOT_WAIT_MS = 10_000;
 const CHURN_EXACT_MAX = 50_000;
+const PROBES_MIN = 20;
 
 /** What the methods and consumers work with, before anything runs. */
 export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): HashingContext {
   const functions = new HashFunctions(deps, settings.replicaWaitMs);
   const masks = new ContainedAliases();
   const { freshMs } = settings;
+  const watches = new AggregateStore(hashWatch, { bus: deps.bus, source: 'hashing', clock: deps.clock });
+  const onDrift = async (drifted: Drifted): Promise<void> =>
+    await raiseDrift({ ...deps, functions, watches }, drifted);
   const follower = new Follower({
     bus: deps.bus,
     masks,
@@ -52,6 +72,10 @@ export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): Ha
     progress: new Map(),
     rootWaitMs: settings.rootWaitMs ?? ROOT_WAIT_MS,
     churnExactMax: settings.churnExactMax ?? CHURN_EXACT_MAX,
+    watches,
+    drift: new DriftWatches({ ...DEFAULT_DRIFT, ...settings.drift }, onDrift, deps.logger),
+    checks: new Checks(deps),
+    probesMin: settings.probesMin ?? PROBES_MIN,
     ready: false,
   };
 }
@@ -65,12 +89,17 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     listHashFunctions: (request) => listHashFunctions(context, request),
     watchHashFunction: ({ name }, { signal }) => watchHashFunction(context, name, signal),
     createUpdate: (request) => createUpdate(context, request),
+    promoteHashVersion: (request) => promoteHashVersion(context, request),
     encode: (request) => encode(context, request),
     search: (request) => search(context, request),
     predict: (request) => predict(context, request),
     listCodes: (request, { signal }) => listCodes(context, request, signal),
     getInclusionProof: (request) => getInclusionProof(context, request),
     getErasureProof: (request) => getErasureProof(context, request),
+    getHashMetrics: (request) => getHashMetrics(context, request),
+    createHashCheck: (request) => createHashCheck(context, request),
+    getHashCheck: async ({ name }) => await checkResource(context, name),
+    watchHashCheck: ({ name }, { signal }) => watchHashCheck(context, name, signal),
   });
   const onRequested = async ({ aggregate, id }: RecordedEvent): Promise<void> =>
     await onRootRequested(context, addressOf(aggregate.tenant, aggregate.id), id);
@@ -85,8 +114,26 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
           bus: deps.bus,
           consumer: 'hashing',
           aggregates: ['hash-function'],
-          handlers: [on(EVENT.hashFunctionCreated, onRequested), on(EVENT.hashUpdateRequested, onRequested)],
-          ignores: [EVENT.hashFunctionPromoted, EVENT.hashFunctionFailed],
+          handlers: [
+            on(EVENT.hashFunctionCreated, onRequested),
+            on(EVENT.hashUpdateRequested, onRequested),
+            on(EVENT.hashFunctionPromoted, async ({ aggregate, data }) => {
+              if (data.reencoding) await moveCodes(context, addressOf(aggregate.tenant, aggregate.id));
+            }),
+          ],
+          ignores: [EVENT.hashVersionHeld, EVENT.hashFunctionFailed],
+          logger: deps.logger,
+        }),
+        await subscribe({
+          bus: deps.bus,
+          consumer: 'hashing-checks',
+          aggregates: ['hash-check'],
+          handlers: [
+            on(EVENT.hashCheckRequested, ({ aggregate }) =>
+              onCheckRequested(context, aggregate.tenant, aggregate.id),
+            ),
+          ],
+          ignores: [EVENT.hashCheckCompleted, EVENT.hashCheckFailed],
           logger: deps.logger,
         }),
         await takePart(deps, {

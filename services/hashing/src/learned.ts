@@ -1,11 +1,14 @@
 /** A version of a function in memory, ready to encode and search. The next version takes over its index. */
 import { type DatasetSpec, decodePayload, decodeSpec, type Row } from '@lethe/datasets';
 import {
+  behaviourDigest,
   createFeatureMap,
   encodeFeatures,
   encodeLedgerEntry,
   type FeatureMap,
   functionFingerprint,
+  type HashFunction,
+  SEGMENT_ROWS,
 } from '@lethe/hashing';
 import type { CodeIndex, Hit, IndexEntry, SearchFilter } from '@lethe/index';
 import { leafHash } from '@lethe/merkle';
@@ -33,6 +36,7 @@ export class Learned {
   readonly weightsDigest: string;
   readonly sumsDigest: string;
   #fingerprint: string | undefined;
+  #behaviour: string | undefined;
   #users = 0;
   #retired = false;
 
@@ -77,6 +81,38 @@ export class Learned {
       this.head.parts.map(({ fn }, i) => functionFingerprint(fn, this.maps[i]!)),
     );
     return this.#fingerprint;
+  }
+
+  /** SHA-256 over the codes of fixed inputs alone, hex. */
+  get behaviourDigest(): string {
+    this.#behaviour ??= behaviourOf(
+      this.head.parts.map(({ fn }) => fn),
+      this.maps,
+    );
+    return this.#behaviour;
+  }
+
+  /** Fingerprint and behaviour of the version before, while it answers beside this one. */
+  get previousDigests(): { readonly fingerprint: string; readonly behaviourDigest: string } | undefined {
+    const functions = this.head.previous?.functions;
+    return (
+      functions && {
+        fingerprint: fingerprintOf(functions.map((fn, i) => functionFingerprint(fn, this.maps[i]!))),
+        behaviourDigest: behaviourOf(functions, this.maps),
+      }
+    );
+  }
+
+  /** True if a live item of the part whose code is of this version stands at one of the positions. */
+  holdsVersion(part: number, first: number, last: number, version: (of: number) => boolean): boolean {
+    const segments = this.index.segments();
+    for (let position = first; position <= last; position++) {
+      const segment = segments[Math.floor(position / SEGMENT_ROWS)]!;
+      const row = position % SEGMENT_ROWS;
+      const { modalities, fnVersions } = segment.columns;
+      if (modalities[row] === part && version(fnVersions[row]!) && !segment.isErased(row)) return true;
+    }
+    return false;
   }
 
   /** Keeps the index open over several breaths, until the returned function is called. */
@@ -126,8 +162,12 @@ export class Learned {
 
   /** @returns codes of the rows by one modality, K / 8 bytes each, one after the other */
   encode(modality: number, rows: readonly Row[]): Uint8Array {
-    const features = this.maps[modality]!.apply(this.readers[modality]!.inputs(rows));
-    return encodeFeatures(this.head.parts[modality]!.fn, features);
+    return encodeFeatures(this.head.parts[modality]!.fn, this.features(modality, rows));
+  }
+
+  /** @returns features of the rows by one modality, [n, D] */
+  features(modality: number, rows: readonly Row[]): Uint8Array {
+    return this.maps[modality]!.apply(this.readers[modality]!.inputs(rows));
   }
 
   /** The k nearest items, or those within a radius if one is given, of persons who are not excluded. @throws LETHE-3406 */
@@ -149,6 +189,19 @@ export class Learned {
   leafHashOf(item: LiveItem): Uint8Array {
     return leafHash(encodeLedgerEntry(item));
   }
+}
+
+/** Of a function of one part its `behaviourDigest`, of several a digest over theirs in order; hex. */
+export function behaviourOf(functions: readonly HashFunction[], maps: readonly FeatureMap[]): string {
+  const digests = functions.map((fn, i) =>
+    behaviourDigest(
+      (inputs) => encodeFeatures(fn, maps[i]!.apply(inputs)),
+      fn.features.inputWidth,
+      fn.codebook.codeBits,
+    ),
+  );
+  const [only, ...more] = digests;
+  return hex(only && more.length === 0 ? only : sha256('lethe/hashing/behaviour-of-parts/v1', ...digests));
 }
 
 function fingerprintOf(prints: readonly Uint8Array[]): string {

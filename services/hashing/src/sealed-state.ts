@@ -26,7 +26,7 @@ const refOf = (reference: Reference) => {
 
 interface Entry {
   readonly attempt: string;
-  /** Version that the attempt started from. */
+  /** Version that the attempt started from; while a re-encoding moves codes, plus a fraction for its steps. */
   readonly base: number;
   readonly keyIds?: readonly string[];
   readonly references?: readonly Reference[];

@@ -16,7 +16,15 @@ import {
   type VersionDigests,
   withinEvent,
 } from '../domain/evidence.ts';
-import { type BlockRef, countItems, type Part, sumsDigestOf, weightsDigestOf } from '../domain/head.ts';
+import { movingCodes } from '../domain/hash-function.ts';
+import {
+  type BlockRef,
+  countItems,
+  type LiveCounts,
+  type Part,
+  sumsDigestOf,
+  weightsDigestOf,
+} from '../domain/head.ts';
 import { churnDetails, type ErasedItems, measureChurn, newCodes, subtract } from '../erase.ts';
 import { HASHING_SERVICE } from '../errors.ts';
 import type { Address, Existing, HashFunctions, Prepared } from '../functions.ts';
@@ -24,6 +32,7 @@ import type { Learned, LiveItem } from '../learned.ts';
 import { countInMemory } from '../memory-scan.ts';
 import { blockRef } from '../migrate.ts';
 import type { Attempt } from '../sealed-state.ts';
+import { reencodingLeft } from './reencode.ts';
 
 type Outcome = Awaited<ReturnType<ErasurePart['erase']>>;
 
@@ -63,6 +72,7 @@ export async function erase(
   const outcomes: Outcome[] = [];
   for (const address of await functions.ofDatasets(tenant, started.datasets)) {
     outcomes.push(await functions.inTurn(address, () => eraseFrom(context, address, started)));
+    context.drift.forget(address);
   }
   const refs = outcomes.flatMap(({ needles }) => (needles ? [needles] : []));
   return {
@@ -92,13 +102,14 @@ async function eraseFrom(
     if (!aliases.some((alias) => serving.index.itemsOf(alias).length > 0)) {
       return untouched(address, digestsOf(serving), 'no record of the batch was learned');
     }
+    await context.checks.forget(address, functions.sealed);
     await eraseItems(context, address, before, started, aliases);
   }
 }
 
 /** Everything that a crash may have left is gone, and the memory of this process holds nothing of the erased: what the claims say. */
 async function finished(
-  { functions }: HashingContext,
+  { functions, checks }: HashingContext,
   address: Address,
   before: Existing,
   done: events.HashFunctionPromoted,
@@ -106,7 +117,9 @@ async function finished(
   const { tenant } = address;
   assert(before.current, 'an erasure has made a version');
   const learned = await functions.version(address, before.current);
-  await functions.settle(address, before.current.version, learned);
+  // Also a check that began on the version with the person while this erasure ran.
+  await checks.forget(address, functions.sealed);
+  await functions.settle(address, before.current, learned);
   const needles = done.needles ? decodeNeedles(await functions.sealed.get(tenant, done.needles)) : [];
   const residue = countInMemory(
     learned.index.memory().map(({ bytes }) => bytes),
@@ -160,7 +173,9 @@ async function eraseItems(
     const document = encodeErasureProof(change.proof);
     const proof = await functions.sealed.put(tenant, proofKeyId(address, started), document);
     const live = countItems(base.head.live, items, -1);
-    const head = { ...base.head, version, parts, live, index: change.manifest };
+    // The weights of the version before have seen the persons: no state names them any more.
+    const { previous, ...kept } = base.head;
+    const head = { ...kept, version, parts, live, index: change.manifest };
     const after: VersionDigests = {
       weights: weightsDigestOf(parts),
       sums: sumsDigestOf(parts),
@@ -178,6 +193,7 @@ async function eraseItems(
       segmentsRewritten: change.rewritten.length,
       blocksRewritten: erased.parts.reduce((sum, { blocks }) => sum + blocks.size, 0),
       ...(policy === 'KEEP' ? {} : { [REENCODING]: 'pending' }),
+      ...(previous && { previousWeightsDropped: previous.version }),
     };
     for (const { code, salt } of items) for (const bytes of [code, salt]) bytes.fill(0);
     for (const row of rows) row.fill(0);
@@ -195,9 +211,16 @@ async function eraseItems(
         solveMs: erased.solveMs,
         oldCodesRootBefore: new Uint8Array(0),
         oldCodesRootAfter: new Uint8Array(0),
+        reencoding: movingOn(before, live),
       },
     };
   });
+}
+
+/** A re-encoding goes on after an erasure, and the newest version answers for all codes. */
+function movingOn(before: Existing, live: LiveCounts): hashing.Reencoding | undefined {
+  const reencoding = movingCodes(before);
+  return reencoding && reencodingLeft({ ...reencoding, fromVersion: 0 }, live);
 }
 
 function liveItem({ index }: Learned, itemId: Uint8Array): LiveItem {
@@ -297,6 +320,7 @@ async function reencode(
         solveMs: done.solveMs,
         oldCodesRootBefore: new Uint8Array(0),
         oldCodesRootAfter: new Uint8Array(0),
+        reencoding: movingOn(before, live),
       },
     };
   });

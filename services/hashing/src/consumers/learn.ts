@@ -1,16 +1,18 @@
-import { EVENT } from '@lethe/contracts';
+import { EVENT, hashing } from '@lethe/contracts';
 import { decodePayload, decodeSpec } from '@lethe/datasets';
 import { effectId, newEvent } from '@lethe/events';
-import { ITEM_ID_BYTES, verifyUpdateProof } from '@lethe/hashing';
+import { createFeatureMap, ITEM_ID_BYTES, verifyUpdateProof } from '@lethe/hashing';
 import { CodeIndex } from '@lethe/index';
 import { datasetOfRoot, exclusions, isFinal, loggedRoot, readRecords } from '@lethe/service';
 import { assert } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
 import { BLOCK_ROWS, decodeBlock } from '../domain/blocks.ts';
-import type { BlockRef, Part } from '../domain/head.ts';
+import { type BlockRef, type Part, type Previous, weightsDigestOf } from '../domain/head.ts';
 import { labelsOfRow, partSpecs } from '../domain/parts.ts';
 import { HASHING_SERVICE } from '../errors.ts';
+import { previousOf } from '../fan-out.ts';
 import type { Address, Existing, Prepared } from '../functions.ts';
+import { firstVersion, gateOptions, isHeld, judge } from '../gate.ts';
 import {
   type EmptyHead,
   type Example,
@@ -20,8 +22,23 @@ import {
   learnExamples,
   packBlocks,
 } from '../learn.ts';
+import { behaviourOf, Learned } from '../learned.ts';
+import { measurePromotion } from '../metrics.ts';
 import { type Attempt, PieceStore } from '../sealed-state.ts';
 import { storeBlock } from './erasure.ts';
+import { reencodingLeft } from './reencode.ts';
+
+const { MODE_UNSPECIFIED, MODE_FAN_OUT } = hashing.PromoteHashVersionRequest_Mode;
+
+/** Ends an attempt whose candidate the gate holds: no failure, and nothing of it was stored. */
+class HeldCandidate extends Error {
+  readonly held: hashing.HeldVersion;
+
+  constructor(held: hashing.HeldVersion) {
+    super('the gate holds the candidate');
+    this.held = held;
+  }
+}
 
 /**
  * Learns the root that an event asks for, unless its result is there. Runs again after a crash, from the beginning: nothing of
@@ -42,6 +59,21 @@ export async function onRootRequested(
         // Another process promoted a version meanwhile, for example an erasure: what it took out must not come back.
       }
     } catch (error) {
+      if (error instanceof HeldCandidate) {
+        const { held } = error;
+        await functions.aggregates.propose(address.tenant, address.id, (now) =>
+          now.pending?.eventId === eventId
+            ? [
+                newEvent(
+                  EVENT.hashVersionHeld,
+                  { function: address.name, held },
+                  effectId(eventId, EVENT.hashVersionHeld.type),
+                ),
+              ]
+            : [],
+        );
+        return;
+      }
       if (!isFinal(error)) throw error;
       logger.warn('a root could not be learned', { function: address.name, error });
       const { code, message } = error;
@@ -75,11 +107,19 @@ async function learn(
   const { lastPosition } = await loggedRoot(peers, root, context.rootWaitMs, ROOT_NOT_LOGGED);
   const upTo = { root, lastPosition: Number(lastPosition) };
   const eventId = effectId(before.pending!.eventId, EVENT.hashFunctionPromoted.type);
-  const next = await functions.change(address, before, eventId, async (attempt, base) =>
-    base
-      ? await prepare(context, address, upTo, attempt, base)
-      : await prepare(context, address, upTo, attempt, await nothing(context, address, before)),
-  );
+  let from: Learned | undefined;
+  const next = await functions.change(address, before, eventId, async (attempt, base) => {
+    from = base;
+    return prepare(
+      context,
+      address,
+      before,
+      upTo,
+      attempt,
+      base ?? (await nothing(context, address, before)),
+    );
+  });
+  if (next) await measurePromotion(context, address, from, next);
   return next !== undefined;
 }
 
@@ -111,23 +151,28 @@ async function nothing(
 async function prepare(
   context: HashingContext,
   address: Address,
+  before: Existing,
   upTo: { readonly root: string; readonly lastPosition: number },
   attempt: Attempt,
-  { head, index, store }: Base,
+  base: Base,
 ): Promise<Prepared> {
   const { random, progress } = context;
+  const { head, index, store } = base;
   store.attempt = attempt;
   const examples = await readExamples(context, address.tenant, upTo.root, head);
   const total = BigInt(examples.length);
   const learned = await learnExamples(head, index.size, upTo, examples, random, (done) => {
     progress.set(address.name, { done: BigInt(done), total, phase: 'learning records' });
   });
+  watchNew(context, address, head, learned, index.size);
   const added = learned.batch.fnVersions.length;
   if (head.version === 0 && added === 0) {
     throw HASHING_SERVICE.NOTHING_TO_LEARN('there is no labelled record under the root', {
       details: { root: upTo.root },
     });
   }
+  progress.set(address.name, { done: total, total, phase: 'comparing with stored codes' });
+  const { gate, previous } = await passGate(context, address, before, base, upTo.root, learned.head);
   progress.set(address.name, { done: total, total, phase: 'storing codes' });
   const replaced: string[] = [];
   const idOf = (position: number): Uint8Array => {
@@ -143,7 +188,12 @@ async function prepare(
   attempt.open = change;
   assert(!change || verifyUpdateProof(change.proof), 'an update appends');
   return {
-    head: { ...learned.head, parts, index: change?.manifest ?? index.manifest() },
+    head: {
+      ...learned.head,
+      parts,
+      index: change?.manifest ?? index.manifest(),
+      ...(previous && { previous }),
+    },
     index,
     store,
     replaced: [...replaced, ...(change?.superseded.map(({ reference }) => reference) ?? [])],
@@ -157,8 +207,61 @@ async function prepare(
       // The proof has just shown that the tree of the new root begins with the tree of the old one.
       oldCodesRootBefore: rootBefore,
       oldCodesRootAfter: rootBefore,
+      gate,
+      reencoding: previous && reencodingOf(learned.head, previous),
     },
   };
+}
+
+/**
+ * The gate's report, and what an operator's decision asks for.
+ * @throws HeldCandidate the candidate must not serve, and nobody has decided that it shall
+ */
+async function passGate(
+  { masks }: HashingContext,
+  { tenant }: Address,
+  { spec, pending }: Existing,
+  base: Base,
+  root: string,
+  candidate: EmptyHead,
+): Promise<{ readonly gate: hashing.GateReport; readonly previous: Previous | undefined }> {
+  const options = gateOptions(spec.gate);
+  if (!(base instanceof Learned))
+    return { gate: firstVersion(candidate.version, options), previous: undefined };
+  const functions = candidate.parts.map(({ fn }) => fn);
+  const excluded = masks.of(tenant);
+  const gate = await judge(base, functions, excluded, options);
+  const mode = pending?.promotion ?? MODE_UNSPECIFIED;
+  if (mode === MODE_UNSPECIFIED && isHeld(gate, options)) {
+    throw new HeldCandidate({
+      version: candidate.version,
+      root,
+      weightsDigest: weightsDigestOf(candidate.parts),
+      behaviourDigest: behaviourOf(
+        functions,
+        functions.map(({ features }) => createFeatureMap(features)),
+      ),
+      report: gate,
+    });
+  }
+  const fansOut = mode === MODE_FAN_OUT && base.index.live > 0;
+  return { gate, previous: fansOut ? await previousOf(base, functions, excluded) : undefined };
+}
+
+const reencodingOf = ({ version, live }: EmptyHead, previous: Previous): hashing.Reencoding | undefined =>
+  reencodingLeft({ fromVersion: previous.version, toVersion: version, step: 0, codesLeft: 0n }, live);
+
+/** The watch for drift sees new items as the version sees them that has not learned them. @param size of the ledger before them */
+function watchNew(
+  { drift }: HashingContext,
+  address: Address,
+  { version, parts }: EmptyHead,
+  { added }: LearnedRecords,
+  size: number,
+): void {
+  if (version === 0) return;
+  for (const [part, { name: modality, fn }] of parts.entries())
+    drift.observeNew(address, { version, part, modality, fn }, added[part]!.block.features, size);
 }
 
 /** Stores new feature rows of a part, filling up its last block first, and its sample where it changes. */

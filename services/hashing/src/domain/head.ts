@@ -7,6 +7,7 @@
  *              part its name, fields, feature blocks and sample
  *     2        the dataset's specification as the vault gave it
  *     3, 4, …  of each part, in their order: the function (`encodeHashFunction`), the sums (`encodeStatistics`)
+ *     then     while two versions answer: of each part the function of the version before
  *
  * All of it is sealed at rest; equal heads have equal bytes.
  */
@@ -64,6 +65,20 @@ export interface Head {
   readonly parts: readonly Part[];
   readonly index: IndexManifest;
   readonly live: LiveCounts;
+  /** The version before, while it answers for codes that are not moved to this one yet. */
+  readonly previous?: Previous | undefined;
+}
+
+/** Distances between unrelated pairs, of queries of each part: counts at 0..K. */
+export type NullCounts = readonly (readonly number[])[];
+
+export interface Previous {
+  readonly version: number;
+  /** By modality number. */
+  readonly functions: readonly HashFunction[];
+  /** By modality number of the query; of the version before, and of the newest. */
+  readonly nulls: NullCounts;
+  readonly newestNulls: NullCounts;
 }
 
 /** What is in the index, counted as it changes. */
@@ -111,7 +126,7 @@ export function formatOf(bytes: Uint8Array): string {
 }
 
 export function encodeHead(head: Head): Uint8Array {
-  const { version, root, lastPosition, datasetSpec, parts, index, live } = head;
+  const { version, root, lastPosition, datasetSpec, parts, index, live, previous } = head;
   const header = {
     format: FORMAT,
     version,
@@ -125,11 +140,15 @@ export function encodeHead(head: Head): Uint8Array {
       blocks,
       sample: { halvings, blocks: block ? [block] : [] },
     })),
+    ...(previous && {
+      previous: { version: previous.version, nulls: previous.nulls, newestNulls: previous.newestNulls },
+    }),
   };
   return sections([
     utf8(canonicalJson(header)),
     datasetSpec,
     ...parts.flatMap(({ fn, statistics }) => [encodeHashFunction(fn), encodeStatistics(statistics)]),
+    ...(previous?.functions.map(encodeHashFunction) ?? []),
   ]);
 }
 
@@ -173,6 +192,7 @@ interface Header {
     readonly blocks: readonly BlockRef[];
     readonly sample: { readonly halvings: number; readonly blocks: readonly BlockRef[] };
   })[];
+  readonly previous?: Omit<Previous, 'functions'>;
 }
 
 /** Strict inverse of `encodeHead`. @throws LETHE-4209 @throws LETHE-3405 */
@@ -181,8 +201,14 @@ export function decodeHead(bytes: Uint8Array): Head {
   if (format !== FORMAT) throw damaged('it has another format');
   const [first, datasetSpec, ...rest] = readSections(bytes);
   const header = JSON.parse(new TextDecoder().decode(first)) as Header;
-  if (!datasetSpec || rest.length !== 2 * header.parts.length) throw damaged('it lacks a section');
+  const count = header.parts.length;
+  if (!datasetSpec || rest.length !== (header.previous ? 3 : 2) * count) throw damaged('it lacks a section');
+  const previous = header.previous && {
+    ...header.previous,
+    functions: rest.slice(2 * count).map(decodeHashFunction),
+  };
   return {
+    ...(previous && { previous }),
     version: header.version,
     root: header.root,
     lastPosition: header.lastPosition,

@@ -8,6 +8,7 @@ import { createFunction } from '../domain/hash-function.ts';
 import { checkModalities } from '../domain/modalities.ts';
 import { HASHING_SERVICE } from '../errors.ts';
 import { addressOf } from '../functions.ts';
+import { EPSILON_DEFAULT } from '../gate.ts';
 import { resource } from '../resource.ts';
 import { requestEventId } from './request-event-id.ts';
 
@@ -23,7 +24,7 @@ export async function createHashFunction(
   await checkSpec(context, tenant, spec);
   const eventId = requestEventId(address.name, request.requestId);
   await context.functions.aggregates.propose(tenant, address.id, (state) =>
-    createFunction(state, address.name, spec, eventId),
+    createFunction(state, address.name, spec, request.spec?.gate !== undefined, eventId),
   );
   return await resource(context, address);
 }
@@ -49,6 +50,11 @@ const withDefaults = (spec: hashing.HashFunctionSpec): hashing.HashFunctionSpec 
   modalities: spec.modalities,
   survivorCodes: spec.survivorCodes === SURVIVOR_CODES_KEEP ? undefined : spec.survivorCodes || undefined,
   tier: spec.tier === TIER_ANALYTIC ? undefined : spec.tier || undefined,
+  gate: {
+    epsilon: spec.gate?.epsilon || EPSILON_DEFAULT,
+    require: spec.gate?.require ?? false,
+    reportOnly: spec.gate?.reportOnly ?? false,
+  },
 });
 
 /** Everything that would make the learning fail and can be seen now. The libraries judge their own options. */
@@ -64,11 +70,16 @@ async function checkSpec(
     modalities,
     survivorCodes,
     tier,
+    gate,
   }: hashing.HashFunctionSpec,
 ): Promise<void> {
   if (tier !== undefined) throw invalid('functions of this tier cannot be created', 'spec.tier');
   if (survivorCodes !== undefined && !POLICIES.includes(survivorCodes))
     throw invalid('is no policy', 'spec.survivor_codes');
+  if (gate && !(gate.epsilon > 0 && gate.epsilon <= 1))
+    throw invalid('is not above 0 and at most 1', 'spec.gate.epsilon');
+  if (gate?.require && gate.reportOnly)
+    throw invalid('require and report_only exclude each other', 'spec.gate');
   const dataset = datasetOfRoot(root);
   if (tenantOf(root) !== tenant) throw invalid('the root lies in another tenant', 'spec.root');
   if (!(lambda > 0 && Number.isFinite(lambda)))

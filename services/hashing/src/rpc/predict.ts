@@ -3,6 +3,7 @@ import { voteLabel } from '@lethe/hashing';
 import type { Partially } from '@lethe/rpc';
 import { excludedOf, type HashingContext, servingOf } from '../context.ts';
 import { HASHING_SERVICE } from '../errors.ts';
+import { searchByRecord } from '../fan-out.ts';
 import { checkNeighbours } from './search.ts';
 
 /** Odd, so that two classes rarely tie; on the digits 11 to 101 voters are within 0.003 of each other (`hashing.bench.ts`). */
@@ -17,7 +18,7 @@ const STEP = 32;
  */
 export async function predict(
   context: HashingContext,
-  { name, payloads, k, modality }: hashing.PredictRequest,
+  { name, payloads, k, modality: asked }: hashing.PredictRequest,
 ): Promise<Partially<hashing.PredictResponse>> {
   const { learned } = await servingOf(context, name);
   const invalid = (why: string, field: string) =>
@@ -28,14 +29,16 @@ export async function predict(
   if (payloads.length < 1 || payloads.length > PAYLOADS_MAX)
     throw invalid(`there must be 1 to ${PAYLOADS_MAX} payloads`, 'payloads');
   const rows = payloads.map((payload) => learned.decode(payload));
-  const numbers = rows.map((row) => learned.modalityOf(row, modality));
+  const numbers = rows.map((row) => learned.modalityOf(row, asked));
   const labels: number[] = [];
   const release = learned.hold();
   try {
     for (let at = 0; at < rows.length; at += STEP) {
       const excluded = excludedOf(context, name);
       for (let i = at; i < Math.min(at + STEP, rows.length); i++) {
-        const found = learned.search(learned.encode(numbers[i]!, [rows[i]!]), voters, excluded);
+        const [modality, row] = [numbers[i]!, rows[i]!];
+        const code = learned.encode(modality, [row]);
+        const found = searchByRecord(learned, { modality, row, code }, voters, excluded);
         const votes = found.map(({ item, distance }) => ({ label: item.labels[0] ?? 0, distance }));
         labels.push(voteLabel(votes).label);
       }

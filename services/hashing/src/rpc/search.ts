@@ -1,8 +1,10 @@
 import type { hashing } from '@lethe/contracts';
+import type { SearchFilter } from '@lethe/index';
 import type { Partially } from '@lethe/rpc';
-import { excludedOf, type HashingContext, servingOf } from '../context.ts';
+import { encodeQuery, excludedOf, type HashingContext, servingOf } from '../context.ts';
 import { indexFilter } from '../domain/filter.ts';
 import { HASHING_SERVICE } from '../errors.ts';
+import { type AskedItem, searchByRecord } from '../fan-out.ts';
 import type { Learned } from '../learned.ts';
 
 export const NEIGHBOURS_MAX = 1_000;
@@ -30,12 +32,12 @@ export async function search(
   const conditions = { ...indexFilter(filter, { modalities, classes }), ...excludedOf(context, name) };
   if (!query) throw HASHING_SERVICE.REQUEST_INVALID('the query is missing', { details: { field: 'query' } });
   // One more than asked for tells whether a radius holds more.
-  const found = learned.search(codeOf(learned, query, modality), most + 1, conditions, radius);
+  const found = find(context, { name, query, modality }, learned, most + 1, conditions, radius);
   return {
     functionVersion: learned.version,
     appliedSequence: applied,
     truncated: radius !== undefined && found.length > most,
-    neighbours: found.slice(0, most).map(({ distance, item }) => ({
+    neighbours: found.slice(0, most).map(({ distance, item, tailProbability }) => ({
       itemId: item.itemId,
       distance,
       subjectAlias: item.owner,
@@ -43,19 +45,28 @@ export async function search(
       labels: [...item.labels],
       functionVersion: item.fnVersion,
       modality: modalities[item.modality]!,
+      tailProbability,
     })),
   };
 }
 
-function codeOf(
+type Query = NonNullable<hashing.SearchRequest['query']>;
+
+/** A code is searched among all codes, whichever version it is of; a record is encoded by every version that answers. */
+function find(
+  context: HashingContext,
+  { name, query, modality }: { readonly name: string; readonly query: Query; readonly modality: string },
   learned: Learned,
-  query: NonNullable<hashing.SearchRequest['query']>,
-  modality: string,
-): Uint8Array {
+  k: number,
+  filter: SearchFilter,
+  radius: number | undefined,
+): AskedItem[] {
   if (query.$case === 'code') {
-    if (modality === '') return query.value;
+    if (modality === '') return learned.search(query.value, k, filter, radius);
     throw HASHING_SERVICE.REQUEST_INVALID('a code has no modality', { details: { field: 'modality' } });
   }
   const row = learned.decode(query.value);
-  return learned.encode(learned.modalityOf(row, modality), [row]);
+  const number = learned.modalityOf(row, modality);
+  const code = encodeQuery(context, name, learned, number, row);
+  return searchByRecord(learned, { modality: number, row, code }, k, filter, radius);
 }

@@ -10,7 +10,17 @@ import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { AuditSpec } from "../../audit/v1/audit.ts";
 import { ArtefactClaim } from "../../common/v1/common.ts";
 import { FederationSpec, PartyStatus } from "../../federation/v1/federation.ts";
-import { HashFunctionSpec } from "../../hashing/v1/hashing.ts";
+import {
+  DriftFigures,
+  GateReport,
+  HashCheckResult,
+  HashCheckSpec,
+  HashFunctionSpec,
+  HeldVersion,
+  PromoteHashVersionRequest_Mode,
+  Reencoding,
+  TaskScore,
+} from "../../hashing/v1/hashing.ts";
 import { Model, TrainingSpec } from "../../learning/v1/learning.ts";
 
 export const protobufPackage = "lethe.events.v1";
@@ -57,6 +67,14 @@ export interface HashFunctionCreated {
 export interface HashUpdateRequested {
   function: string;
   root: string;
+  /** How the version is to be served although the gate holds it; unspecified: the gate decides. */
+  promotion: PromoteHashVersionRequest_Mode;
+}
+
+/** hash.version.held, on hash-function/{function}: the gate has not let a candidate serve. Nothing of it is kept. */
+export interface HashVersionHeld {
+  function: string;
+  held: HeldVersion | undefined;
 }
 
 /** hash.function.promoted, on hash-function/{function}: learned, updated, or changed by an erasure. */
@@ -83,12 +101,73 @@ export interface HashFunctionPromoted {
   needles: ArtefactRef | undefined;
   claims: ArtefactClaim[];
   /** Of an erasure that took entries out: canonical JSON that shows which leaves of the code ledger changed, sealed. */
-  proof: ArtefactRef | undefined;
+  proof:
+    | ArtefactRef
+    | undefined;
+  /** Of a version that learned. */
+  gate:
+    | GateReport
+    | undefined;
+  /**
+   * From a promotion with MODE_FAN_OUT until all codes are moved. A fact with a step above 0 moves codes and changes no weights: its
+   * version is that of the fact before.
+   */
+  reencoding: Reencoding | undefined;
 }
 
 /** hash.function.failed, on hash-function/{function} */
 export interface HashFunctionFailed {
   function: string;
+  code: string;
+  message: string;
+}
+
+/** hash.measured, on hash-watch/{function}: a row of scores, after a promotion that learned. */
+export interface HashMeasured {
+  function: string;
+  version: number;
+  root: string;
+  tasks: TaskScore[];
+}
+
+/**
+ * hash.drifted, on hash-watch/{function}: traffic is not what it was after the version was promoted. At most one for each version,
+ * modality and set of alarms.
+ */
+export interface HashDrifted {
+  function: string;
+  version: number;
+  modality: string;
+  /** Items compared so far. */
+  items: bigint;
+  /** Names of the detectors that alarm. */
+  alarms: string[];
+  figures:
+    | DriftFigures
+    | undefined;
+  /** SHA-256 over options and counts of the reference, hex. */
+  referenceDigest: string;
+}
+
+/** hash.check.requested, on hash-check/{check} */
+export interface HashCheckRequested {
+  check: string;
+  spec: HashCheckSpec | undefined;
+}
+
+/** hash.check.completed, on hash-check/{check} */
+export interface HashCheckCompleted {
+  check: string;
+  result:
+    | HashCheckResult
+    | undefined;
+  /** Ids of flagged items, sealed; destroyed with the first erasure from the function. */
+  flagged: ArtefactRef | undefined;
+}
+
+/** hash.check.failed, on hash-check/{check} */
+export interface HashCheckFailed {
+  check: string;
   code: string;
   message: string;
 }
@@ -774,7 +853,7 @@ export const HashFunctionCreated: MessageFns<HashFunctionCreated> = {
 };
 
 function createBaseHashUpdateRequested(): HashUpdateRequested {
-  return { function: "", root: "" };
+  return { function: "", root: "", promotion: 0 };
 }
 
 export const HashUpdateRequested: MessageFns<HashUpdateRequested> = {
@@ -784,6 +863,9 @@ export const HashUpdateRequested: MessageFns<HashUpdateRequested> = {
     }
     if (message.root !== "") {
       writer.uint32(18).string(message.root);
+    }
+    if (message.promotion !== 0) {
+      writer.uint32(24).int32(message.promotion);
     }
     return writer;
   },
@@ -817,6 +899,14 @@ export const HashUpdateRequested: MessageFns<HashUpdateRequested> = {
             message.root = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.promotion = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -836,6 +926,76 @@ export const HashUpdateRequested: MessageFns<HashUpdateRequested> = {
     const message = createBaseHashUpdateRequested();
     message.function = object.function ?? "";
     message.root = object.root ?? "";
+    message.promotion = object.promotion ?? 0;
+    return message;
+  },
+};
+
+function createBaseHashVersionHeld(): HashVersionHeld {
+  return { function: "", held: undefined };
+}
+
+export const HashVersionHeld: MessageFns<HashVersionHeld> = {
+  encode(message: HashVersionHeld, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.function !== "") {
+      writer.uint32(10).string(message.function);
+    }
+    if (message.held !== undefined) {
+      HeldVersion.encode(message.held, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashVersionHeld {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashVersionHeld();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.function = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.held = HeldVersion.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashVersionHeld>): HashVersionHeld {
+    return HashVersionHeld.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashVersionHeld>): HashVersionHeld {
+    const message = createBaseHashVersionHeld();
+    message.function = object.function ?? "";
+    message.held = (object.held !== undefined && object.held !== null)
+      ? HeldVersion.fromPartial(object.held)
+      : undefined;
     return message;
   },
 };
@@ -859,6 +1019,8 @@ function createBaseHashFunctionPromoted(): HashFunctionPromoted {
     needles: undefined,
     claims: [],
     proof: undefined,
+    gate: undefined,
+    reencoding: undefined,
   };
 }
 
@@ -921,6 +1083,12 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
     }
     if (message.proof !== undefined) {
       ArtefactRef.encode(message.proof, writer.uint32(138).fork()).join();
+    }
+    if (message.gate !== undefined) {
+      GateReport.encode(message.gate, writer.uint32(146).fork()).join();
+    }
+    if (message.reencoding !== undefined) {
+      Reencoding.encode(message.reencoding, writer.uint32(154).fork()).join();
     }
     return writer;
   },
@@ -1084,6 +1252,22 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
             message.proof = ArtefactRef.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.gate = GateReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.reencoding = Reencoding.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1123,6 +1307,12 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
     message.claims = object.claims?.map((e) => ArtefactClaim.fromPartial(e)) || [];
     message.proof = (object.proof !== undefined && object.proof !== null)
       ? ArtefactRef.fromPartial(object.proof)
+      : undefined;
+    message.gate = (object.gate !== undefined && object.gate !== null)
+      ? GateReport.fromPartial(object.gate)
+      : undefined;
+    message.reencoding = (object.reencoding !== undefined && object.reencoding !== null)
+      ? Reencoding.fromPartial(object.reencoding)
       : undefined;
     return message;
   },
@@ -1201,6 +1391,460 @@ export const HashFunctionFailed: MessageFns<HashFunctionFailed> = {
   fromPartial(object: DeepPartial<HashFunctionFailed>): HashFunctionFailed {
     const message = createBaseHashFunctionFailed();
     message.function = object.function ?? "";
+    message.code = object.code ?? "";
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseHashMeasured(): HashMeasured {
+  return { function: "", version: 0, root: "", tasks: [] };
+}
+
+export const HashMeasured: MessageFns<HashMeasured> = {
+  encode(message: HashMeasured, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.function !== "") {
+      writer.uint32(10).string(message.function);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.root !== "") {
+      writer.uint32(26).string(message.root);
+    }
+    for (const v of message.tasks) {
+      TaskScore.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashMeasured {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashMeasured();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.function = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.root = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tasks.push(TaskScore.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashMeasured>): HashMeasured {
+    return HashMeasured.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashMeasured>): HashMeasured {
+    const message = createBaseHashMeasured();
+    message.function = object.function ?? "";
+    message.version = object.version ?? 0;
+    message.root = object.root ?? "";
+    message.tasks = object.tasks?.map((e) => TaskScore.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHashDrifted(): HashDrifted {
+  return { function: "", version: 0, modality: "", items: 0n, alarms: [], figures: undefined, referenceDigest: "" };
+}
+
+export const HashDrifted: MessageFns<HashDrifted> = {
+  encode(message: HashDrifted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.function !== "") {
+      writer.uint32(10).string(message.function);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.modality !== "") {
+      writer.uint32(26).string(message.modality);
+    }
+    if (message.items !== 0n) {
+      if (BigInt.asUintN(64, message.items) !== message.items) {
+        throw new globalThis.Error("value provided for field message.items of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.items);
+    }
+    for (const v of message.alarms) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.figures !== undefined) {
+      DriftFigures.encode(message.figures, writer.uint32(50).fork()).join();
+    }
+    if (message.referenceDigest !== "") {
+      writer.uint32(58).string(message.referenceDigest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashDrifted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashDrifted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.function = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.items = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.alarms.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.figures = DriftFigures.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.referenceDigest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashDrifted>): HashDrifted {
+    return HashDrifted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashDrifted>): HashDrifted {
+    const message = createBaseHashDrifted();
+    message.function = object.function ?? "";
+    message.version = object.version ?? 0;
+    message.modality = object.modality ?? "";
+    message.items = (object.items !== undefined && object.items !== null) ? BigInt(object.items) : 0n;
+    message.alarms = object.alarms?.map((e) => e) || [];
+    message.figures = (object.figures !== undefined && object.figures !== null)
+      ? DriftFigures.fromPartial(object.figures)
+      : undefined;
+    message.referenceDigest = object.referenceDigest ?? "";
+    return message;
+  },
+};
+
+function createBaseHashCheckRequested(): HashCheckRequested {
+  return { check: "", spec: undefined };
+}
+
+export const HashCheckRequested: MessageFns<HashCheckRequested> = {
+  encode(message: HashCheckRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.check !== "") {
+      writer.uint32(10).string(message.check);
+    }
+    if (message.spec !== undefined) {
+      HashCheckSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashCheckRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashCheckRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.check = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = HashCheckSpec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashCheckRequested>): HashCheckRequested {
+    return HashCheckRequested.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashCheckRequested>): HashCheckRequested {
+    const message = createBaseHashCheckRequested();
+    message.check = object.check ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? HashCheckSpec.fromPartial(object.spec)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHashCheckCompleted(): HashCheckCompleted {
+  return { check: "", result: undefined, flagged: undefined };
+}
+
+export const HashCheckCompleted: MessageFns<HashCheckCompleted> = {
+  encode(message: HashCheckCompleted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.check !== "") {
+      writer.uint32(10).string(message.check);
+    }
+    if (message.result !== undefined) {
+      HashCheckResult.encode(message.result, writer.uint32(18).fork()).join();
+    }
+    if (message.flagged !== undefined) {
+      ArtefactRef.encode(message.flagged, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashCheckCompleted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashCheckCompleted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.check = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.result = HashCheckResult.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.flagged = ArtefactRef.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashCheckCompleted>): HashCheckCompleted {
+    return HashCheckCompleted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashCheckCompleted>): HashCheckCompleted {
+    const message = createBaseHashCheckCompleted();
+    message.check = object.check ?? "";
+    message.result = (object.result !== undefined && object.result !== null)
+      ? HashCheckResult.fromPartial(object.result)
+      : undefined;
+    message.flagged = (object.flagged !== undefined && object.flagged !== null)
+      ? ArtefactRef.fromPartial(object.flagged)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHashCheckFailed(): HashCheckFailed {
+  return { check: "", code: "", message: "" };
+}
+
+export const HashCheckFailed: MessageFns<HashCheckFailed> = {
+  encode(message: HashCheckFailed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.check !== "") {
+      writer.uint32(10).string(message.check);
+    }
+    if (message.code !== "") {
+      writer.uint32(18).string(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashCheckFailed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashCheckFailed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.check = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashCheckFailed>): HashCheckFailed {
+    return HashCheckFailed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashCheckFailed>): HashCheckFailed {
+    const message = createBaseHashCheckFailed();
+    message.check = object.check ?? "";
     message.code = object.code ?? "";
     message.message = object.message ?? "";
     return message;

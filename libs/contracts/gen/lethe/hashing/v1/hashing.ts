@@ -53,6 +53,16 @@ export interface HashFunction {
    * own writes.
    */
   appliedSequence: bigint;
+  /** What the promotion gate said of the newest version that learned. Absent for versions of releases that had no gate. */
+  gate:
+    | GateReport
+    | undefined;
+  /** The candidate that the gate holds, if it does: the version before serves on. */
+  held:
+    | HeldVersion
+    | undefined;
+  /** While stored codes are moved to a version that was promoted with MODE_FAN_OUT. */
+  reencoding: Reencoding | undefined;
 }
 
 export const HashFunction_State = {
@@ -82,6 +92,99 @@ export interface LiveVersion {
    * whose weights are no longer kept.
    */
   fingerprint: string;
+  /** SHA-256 over the codes of fixed inputs alone, hex: equal for functions that answer alike, whatever their weights are written as. */
+  behaviourDigest: string;
+}
+
+/**
+ * What the gate before a promotion has compared: how well queries by the candidate find what live versions have stored. Queries are
+ * items of the index, one for each person, drawn by item id; aggregates alone.
+ */
+export interface GateReport {
+  /** The candidate. */
+  version: number;
+  verdict: GateReport_Verdict;
+  /** Why the verdict is not PASSED, a sentence each. */
+  reasons: string[];
+  comparisons: GateComparison[];
+  /** Loss of mean average precision that counts as none. */
+  epsilon: number;
+  /** Of each lower bound, one-sided. */
+  confidenceLevel: number;
+  /** Live versions of which the index has too few items to compare with. */
+  untestedVersions: number[];
+}
+
+export const GateReport_Verdict = {
+  VERDICT_UNSPECIFIED: 0,
+  /** VERDICT_FIRST_VERSION - No code was there that it could have hurt. */
+  VERDICT_FIRST_VERSION: 1,
+  VERDICT_PASSED: 2,
+  /** VERDICT_UNTESTED - Nothing failed, and with a version at least nothing was compared. */
+  VERDICT_UNTESTED: 3,
+  VERDICT_FAILED: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GateReport_Verdict = typeof GateReport_Verdict[keyof typeof GateReport_Verdict];
+
+export namespace GateReport_Verdict {
+  export type VERDICT_UNSPECIFIED = typeof GateReport_Verdict.VERDICT_UNSPECIFIED;
+  export type VERDICT_FIRST_VERSION = typeof GateReport_Verdict.VERDICT_FIRST_VERSION;
+  export type VERDICT_PASSED = typeof GateReport_Verdict.VERDICT_PASSED;
+  export type VERDICT_UNTESTED = typeof GateReport_Verdict.VERDICT_UNTESTED;
+  export type VERDICT_FAILED = typeof GateReport_Verdict.VERDICT_FAILED;
+  export type UNRECOGNIZED = typeof GateReport_Verdict.UNRECOGNIZED;
+}
+
+export interface GateComparison {
+  kind: GateComparison_Kind;
+  /** The live version that it is compared with. */
+  version: number;
+  /** Tie-aware mean average precision of the same queries. */
+  candidateMap: number;
+  liveMap: number;
+  difference: number;
+  lowerBound: number;
+  queries: number;
+  passed: boolean;
+}
+
+export const GateComparison_Kind = {
+  KIND_UNSPECIFIED: 0,
+  /** KIND_STORED - Queries by the candidate against codes as the version stored them, beside queries by the version. */
+  KIND_STORED: 1,
+  /** KIND_HOME - Queries and codes by the candidate, beside queries and codes by the version. */
+  KIND_HOME: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GateComparison_Kind = typeof GateComparison_Kind[keyof typeof GateComparison_Kind];
+
+export namespace GateComparison_Kind {
+  export type KIND_UNSPECIFIED = typeof GateComparison_Kind.KIND_UNSPECIFIED;
+  export type KIND_STORED = typeof GateComparison_Kind.KIND_STORED;
+  export type KIND_HOME = typeof GateComparison_Kind.KIND_HOME;
+  export type UNRECOGNIZED = typeof GateComparison_Kind.UNRECOGNIZED;
+}
+
+export interface HeldVersion {
+  /** Number that the candidate would have got; an erasure may have taken it since. */
+  version: number;
+  root: string;
+  weightsDigest: string;
+  behaviourDigest: string;
+  report: GateReport | undefined;
+}
+
+export interface Reencoding {
+  /** Version that answers for codes that are not moved yet; 0 after an erasure, which destroys its weights: the newest answers for all. */
+  fromVersion: number;
+  /** Codes of earlier versions are moved. */
+  toVersion: number;
+  /** Steps done. */
+  step: number;
+  codesLeft: bigint;
 }
 
 export interface ModalityItems {
@@ -119,7 +222,11 @@ export interface HashFunctionSpec {
     | HashFunctionSpec_SurvivorCodes
     | undefined;
   /** Absent means ANALYTIC. */
-  tier?: HashFunctionSpec_Tier | undefined;
+  tier?:
+    | HashFunctionSpec_Tier
+    | undefined;
+  /** Functions that releases without a gate have created have none: their updates are compared and reported, never held. */
+  gate: PromotionGate | undefined;
 }
 
 /** What happens to the stored code of an item that stays when somebody else's erasure has changed the function. */
@@ -163,6 +270,16 @@ export namespace HashFunctionSpec_Tier {
   export type UNRECOGNIZED = typeof HashFunctionSpec_Tier.UNRECOGNIZED;
 }
 
+/** What an update has to show before it serves. */
+export interface PromotionGate {
+  /** Loss of mean average precision that counts as none, above 0 and at most 1; 0 means 0.05. */
+  epsilon: number;
+  /** Holds a candidate also where it could not be compared: fewer than 100 persons have items of a live version. */
+  require: boolean;
+  /** Compares and reports, and holds nothing. */
+  reportOnly: boolean;
+}
+
 export interface CreateHashFunctionRequest {
   parent: string;
   functionId: string;
@@ -191,6 +308,37 @@ export interface CreateUpdateRequest {
   /** A later root of the same dataset. */
   root: string;
   requestId: string;
+}
+
+export interface PromoteHashVersionRequest {
+  /** The function. */
+  name: string;
+  /** Root of the held candidate; empty: whichever is held. */
+  root: string;
+  mode: PromoteHashVersionRequest_Mode;
+  requestId: string;
+}
+
+export const PromoteHashVersionRequest_Mode = {
+  MODE_UNSPECIFIED: 0,
+  /** MODE_FORCE - The version answers all queries; stored codes stay. */
+  MODE_FORCE: 1,
+  /**
+   * MODE_FAN_OUT - Each version answers for its own codes, the answers are merged by tail probability, and stored codes are moved to the new version
+   * in the background; then the old weights are destroyed.
+   */
+  MODE_FAN_OUT: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type PromoteHashVersionRequest_Mode =
+  typeof PromoteHashVersionRequest_Mode[keyof typeof PromoteHashVersionRequest_Mode];
+
+export namespace PromoteHashVersionRequest_Mode {
+  export type MODE_UNSPECIFIED = typeof PromoteHashVersionRequest_Mode.MODE_UNSPECIFIED;
+  export type MODE_FORCE = typeof PromoteHashVersionRequest_Mode.MODE_FORCE;
+  export type MODE_FAN_OUT = typeof PromoteHashVersionRequest_Mode.MODE_FAN_OUT;
+  export type UNRECOGNIZED = typeof PromoteHashVersionRequest_Mode.UNRECOGNIZED;
 }
 
 export interface EncodeRequest {
@@ -263,6 +411,8 @@ export interface Neighbour {
   modality: string;
   /** Ascending. */
   labels: number[];
+  /** How rarely an unrelated item is as near, by the version that answered; while several do, neighbours come by it and then by item id. */
+  tailProbability?: number | undefined;
 }
 
 export interface PredictRequest {
@@ -333,6 +483,235 @@ export interface ErasureProof {
   digest: string;
 }
 
+export interface GetHashMetricsRequest {
+  /** The function. */
+  name: string;
+}
+
+export interface HashMetrics {
+  name: string;
+  /** A row for each promotion that learned, oldest first. */
+  rows: HashMetricsRow[];
+  /**
+   * Over the newest row of each number of tasks; absent while a score that it needs was not measured.
+   * Mean score over the tasks after the last step.
+   */
+  average?:
+    | number
+    | undefined;
+  /** Mean over earlier tasks of the best score before the last step minus the score after it; smaller is better. */
+  forgetting?:
+    | number
+    | undefined;
+  /** Mean over earlier tasks of the score after the last step minus that right after the task was learned. */
+  backwardTransfer?:
+    | number
+    | undefined;
+  /** Mean over later tasks of the score just before the task was learned minus that of a function with random weights. */
+  forwardTransfer?:
+    | number
+    | undefined;
+  /** Of the answering replica: each sees its own queries, and keeps what it saw in memory alone. */
+  drift: DriftWatch[];
+}
+
+export interface HashMetricsRow {
+  version: number;
+  root: string;
+  tasks: TaskScore[];
+}
+
+/**
+ * How well items of classes that arrived together are found: mean tie-aware average precision of probes encoded by the row's version,
+ * over the stored codes of others. Probes are a deterministic sample of items, one for each person.
+ */
+export interface TaskScore {
+  classes: number[];
+  /** Version that learned them first. */
+  sinceVersion: number;
+  probes: number;
+  /** Absent where there were too few probes, or nothing that they could find. */
+  score?:
+    | number
+    | undefined;
+  /** Of the newest task in the row that learned it: by the version before, and by random weights. */
+  before?: number | undefined;
+  baseline?: number | undefined;
+}
+
+export interface DriftWatch {
+  modality: string;
+  /** Version that encodes what is watched. A new version starts anew. */
+  version: number;
+  state: DriftWatch_State;
+  /** Items in the reference, and how many it needs before anything is compared. */
+  referenceItems: bigint;
+  referenceItemsNeeded: bigint;
+  /** Items compared since the reference was full. */
+  items: bigint;
+  /** SHA-256 over options and counts of a full reference, hex. */
+  referenceDigest: string;
+  /** Items that were left out because more came than could be looked at. */
+  skippedItems: bigint;
+}
+
+export const DriftWatch_State = {
+  STATE_UNSPECIFIED: 0,
+  STATE_COLLECTING_REFERENCE: 1,
+  STATE_WATCHING: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type DriftWatch_State = typeof DriftWatch_State[keyof typeof DriftWatch_State];
+
+export namespace DriftWatch_State {
+  export type STATE_UNSPECIFIED = typeof DriftWatch_State.STATE_UNSPECIFIED;
+  export type STATE_COLLECTING_REFERENCE = typeof DriftWatch_State.STATE_COLLECTING_REFERENCE;
+  export type STATE_WATCHING = typeof DriftWatch_State.STATE_WATCHING;
+  export type UNRECOGNIZED = typeof DriftWatch_State.UNRECOGNIZED;
+}
+
+/** Figures of a window of traffic beside the reference. Counts over thousands of items; nothing of one item. */
+export interface DriftFigures {
+  /** Largest |z| of a bit. */
+  bitBalanceZMax: number;
+  marginPsi: number;
+  covarianceShift: number;
+  openSetRate: number;
+  referenceOpenSetRate: number;
+  hubnessSkew: number;
+  referenceHubnessSkew: number;
+  /** Well above 1: items are not independent draws, and alarms are more frequent than stated. */
+  dispersion: number;
+}
+
+export interface HashCheckSpec {
+  /** tenants/{tenant}/hashFunctions/{function} */
+  function: string;
+  kind: HashCheckSpec_Kind;
+  /** Empty: the function's only modality. */
+  modality: string;
+  /**
+   * UNIQUENESS: root under which records lie that the function has not learned. TARGETED: whose records are attacked. Empty: the newest
+   * root of the dataset.
+   */
+  root: string;
+  /** HUBS: share of honest new items that may be flagged; 0 means 0.001. */
+  falseAlarms: number;
+  /** HUBS: items with codes of later versions are judged by those of this version and earlier; 0: the newest version of a code is judged. */
+  newerThanVersion: number;
+  /** TARGETED: largest change of an input byte, 1 to 255; 0 means 8. */
+  epsilon: number;
+}
+
+export const HashCheckSpec_Kind = {
+  KIND_UNSPECIFIED: 0,
+  /** KIND_TARGETED - Inputs changed by at most epsilon that retrieve another class. */
+  KIND_TARGETED: 1,
+  /** KIND_HUBS - Items that are among the ten nearest of far too many probes. */
+  KIND_HUBS: 2,
+  /** KIND_UNIQUENESS - Whether distances tell who was learned. */
+  KIND_UNIQUENESS: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HashCheckSpec_Kind = typeof HashCheckSpec_Kind[keyof typeof HashCheckSpec_Kind];
+
+export namespace HashCheckSpec_Kind {
+  export type KIND_UNSPECIFIED = typeof HashCheckSpec_Kind.KIND_UNSPECIFIED;
+  export type KIND_TARGETED = typeof HashCheckSpec_Kind.KIND_TARGETED;
+  export type KIND_HUBS = typeof HashCheckSpec_Kind.KIND_HUBS;
+  export type KIND_UNIQUENESS = typeof HashCheckSpec_Kind.KIND_UNIQUENESS;
+  export type UNRECOGNIZED = typeof HashCheckSpec_Kind.UNRECOGNIZED;
+}
+
+export interface CreateHashCheckRequest {
+  parent: string;
+  checkId: string;
+  spec: HashCheckSpec | undefined;
+  requestId: string;
+}
+
+export interface GetHashCheckRequest {
+  name: string;
+}
+
+export interface HashCheck {
+  /** tenants/{tenant}/hashChecks/{check} */
+  name: string;
+  spec: HashCheckSpec | undefined;
+  state: HashCheck_State;
+  conditions: Condition[];
+  result: HashCheckResult | undefined;
+  updateTime:
+    | Date
+    | undefined;
+  /** Items that HUBS flagged and that are still there, 16 bytes each. Destroyed with the first erasure from the function. */
+  flaggedItemIds: Uint8Array[];
+}
+
+export const HashCheck_State = {
+  STATE_UNSPECIFIED: 0,
+  STATE_RUNNING: 1,
+  STATE_COMPLETED: 2,
+  STATE_FAILED: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HashCheck_State = typeof HashCheck_State[keyof typeof HashCheck_State];
+
+export namespace HashCheck_State {
+  export type STATE_UNSPECIFIED = typeof HashCheck_State.STATE_UNSPECIFIED;
+  export type STATE_RUNNING = typeof HashCheck_State.STATE_RUNNING;
+  export type STATE_COMPLETED = typeof HashCheck_State.STATE_COMPLETED;
+  export type STATE_FAILED = typeof HashCheck_State.STATE_FAILED;
+  export type UNRECOGNIZED = typeof HashCheck_State.UNRECOGNIZED;
+}
+
+/** Aggregates alone. */
+export interface HashCheckResult {
+  functionVersion: number;
+  /** What the check warns of was found. */
+  alarm: boolean;
+  outcome: { $case: "targeted"; value: TargetedOutcome } | { $case: "hubs"; value: HubsOutcome } | {
+    $case: "uniqueness";
+    value: UniquenessOutcome;
+  } | undefined;
+}
+
+export interface TargetedOutcome {
+  epsilon: number;
+  queries: number;
+  galleryItems: number;
+  /** Mean average precision of the attacker's class, for the inputs as they are and as attacked. */
+  tMapBefore?: number | undefined;
+  tMapAfter?: number | undefined;
+}
+
+export interface HubsOutcome {
+  k: number;
+  probes: number;
+  referenceItems: bigint;
+  judgedItems: bigint;
+  flaggedItems: bigint;
+  falseAlarms: number;
+  /** Most probes that one item is among the k nearest of, in expectation over orders of ties. */
+  referenceMost: number;
+  judgedMost: number;
+}
+
+export interface UniquenessOutcome {
+  members: number;
+  strangers: number;
+  /** Of telling members from strangers by the nearest distance; 0.5 says nothing. */
+  auc: number;
+  /** 95 %, DeLong. */
+  aucLow: number;
+  aucHigh: number;
+  redundancyMembers: number;
+  redundancyStrangers: number;
+}
+
 function createBaseHashFunction(): HashFunction {
   return {
     name: "",
@@ -357,6 +736,9 @@ function createBaseHashFunction(): HashFunction {
     ledgerSize: 0n,
     segmentCount: 0,
     appliedSequence: 0n,
+    gate: undefined,
+    held: undefined,
+    reencoding: undefined,
   };
 }
 
@@ -440,6 +822,15 @@ export const HashFunction: MessageFns<HashFunction> = {
         throw new globalThis.Error("value provided for field message.appliedSequence of type uint64 too large");
       }
       writer.uint32(176).uint64(message.appliedSequence);
+    }
+    if (message.gate !== undefined) {
+      GateReport.encode(message.gate, writer.uint32(186).fork()).join();
+    }
+    if (message.held !== undefined) {
+      HeldVersion.encode(message.held, writer.uint32(194).fork()).join();
+    }
+    if (message.reencoding !== undefined) {
+      Reencoding.encode(message.reencoding, writer.uint32(202).fork()).join();
     }
     return writer;
   },
@@ -643,6 +1034,30 @@ export const HashFunction: MessageFns<HashFunction> = {
             message.appliedSequence = reader.uint64() as bigint;
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.gate = GateReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.held = HeldVersion.decode(reader, reader.uint32());
+            continue;
+          }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.reencoding = Reencoding.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -690,12 +1105,21 @@ export const HashFunction: MessageFns<HashFunction> = {
     message.appliedSequence = (object.appliedSequence !== undefined && object.appliedSequence !== null)
       ? BigInt(object.appliedSequence)
       : 0n;
+    message.gate = (object.gate !== undefined && object.gate !== null)
+      ? GateReport.fromPartial(object.gate)
+      : undefined;
+    message.held = (object.held !== undefined && object.held !== null)
+      ? HeldVersion.fromPartial(object.held)
+      : undefined;
+    message.reencoding = (object.reencoding !== undefined && object.reencoding !== null)
+      ? Reencoding.fromPartial(object.reencoding)
+      : undefined;
     return message;
   },
 };
 
 function createBaseLiveVersion(): LiveVersion {
-  return { version: 0, codeCount: 0n, fingerprint: "" };
+  return { version: 0, codeCount: 0n, fingerprint: "", behaviourDigest: "" };
 }
 
 export const LiveVersion: MessageFns<LiveVersion> = {
@@ -711,6 +1135,9 @@ export const LiveVersion: MessageFns<LiveVersion> = {
     }
     if (message.fingerprint !== "") {
       writer.uint32(26).string(message.fingerprint);
+    }
+    if (message.behaviourDigest !== "") {
+      writer.uint32(34).string(message.behaviourDigest);
     }
     return writer;
   },
@@ -752,6 +1179,14 @@ export const LiveVersion: MessageFns<LiveVersion> = {
             message.fingerprint = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.behaviourDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -772,6 +1207,486 @@ export const LiveVersion: MessageFns<LiveVersion> = {
     message.version = object.version ?? 0;
     message.codeCount = (object.codeCount !== undefined && object.codeCount !== null) ? BigInt(object.codeCount) : 0n;
     message.fingerprint = object.fingerprint ?? "";
+    message.behaviourDigest = object.behaviourDigest ?? "";
+    return message;
+  },
+};
+
+function createBaseGateReport(): GateReport {
+  return { version: 0, verdict: 0, reasons: [], comparisons: [], epsilon: 0, confidenceLevel: 0, untestedVersions: [] };
+}
+
+export const GateReport: MessageFns<GateReport> = {
+  encode(message: GateReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint32(message.version);
+    }
+    if (message.verdict !== 0) {
+      writer.uint32(16).int32(message.verdict);
+    }
+    for (const v of message.reasons) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.comparisons) {
+      GateComparison.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.epsilon !== 0) {
+      writer.uint32(41).double(message.epsilon);
+    }
+    if (message.confidenceLevel !== 0) {
+      writer.uint32(49).double(message.confidenceLevel);
+    }
+    if (message.untestedVersions.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.untestedVersions) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GateReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGateReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.verdict = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reasons.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.comparisons.push(GateComparison.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.confidenceLevel = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.untestedVersions.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.untestedVersions.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GateReport>): GateReport {
+    return GateReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GateReport>): GateReport {
+    const message = createBaseGateReport();
+    message.version = object.version ?? 0;
+    message.verdict = object.verdict ?? 0;
+    message.reasons = object.reasons?.map((e) => e) || [];
+    message.comparisons = object.comparisons?.map((e) => GateComparison.fromPartial(e)) || [];
+    message.epsilon = object.epsilon ?? 0;
+    message.confidenceLevel = object.confidenceLevel ?? 0;
+    message.untestedVersions = object.untestedVersions?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseGateComparison(): GateComparison {
+  return { kind: 0, version: 0, candidateMap: 0, liveMap: 0, difference: 0, lowerBound: 0, queries: 0, passed: false };
+}
+
+export const GateComparison: MessageFns<GateComparison> = {
+  encode(message: GateComparison, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.candidateMap !== 0) {
+      writer.uint32(25).double(message.candidateMap);
+    }
+    if (message.liveMap !== 0) {
+      writer.uint32(33).double(message.liveMap);
+    }
+    if (message.difference !== 0) {
+      writer.uint32(41).double(message.difference);
+    }
+    if (message.lowerBound !== 0) {
+      writer.uint32(49).double(message.lowerBound);
+    }
+    if (message.queries !== 0) {
+      writer.uint32(56).uint32(message.queries);
+    }
+    if (message.passed !== false) {
+      writer.uint32(64).bool(message.passed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GateComparison {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGateComparison();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.candidateMap = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.liveMap = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.difference = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.lowerBound = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.queries = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.passed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GateComparison>): GateComparison {
+    return GateComparison.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GateComparison>): GateComparison {
+    const message = createBaseGateComparison();
+    message.kind = object.kind ?? 0;
+    message.version = object.version ?? 0;
+    message.candidateMap = object.candidateMap ?? 0;
+    message.liveMap = object.liveMap ?? 0;
+    message.difference = object.difference ?? 0;
+    message.lowerBound = object.lowerBound ?? 0;
+    message.queries = object.queries ?? 0;
+    message.passed = object.passed ?? false;
+    return message;
+  },
+};
+
+function createBaseHeldVersion(): HeldVersion {
+  return { version: 0, root: "", weightsDigest: "", behaviourDigest: "", report: undefined };
+}
+
+export const HeldVersion: MessageFns<HeldVersion> = {
+  encode(message: HeldVersion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint32(message.version);
+    }
+    if (message.root !== "") {
+      writer.uint32(18).string(message.root);
+    }
+    if (message.weightsDigest !== "") {
+      writer.uint32(26).string(message.weightsDigest);
+    }
+    if (message.behaviourDigest !== "") {
+      writer.uint32(34).string(message.behaviourDigest);
+    }
+    if (message.report !== undefined) {
+      GateReport.encode(message.report, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldVersion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldVersion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.root = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.behaviourDigest = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.report = GateReport.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HeldVersion>): HeldVersion {
+    return HeldVersion.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeldVersion>): HeldVersion {
+    const message = createBaseHeldVersion();
+    message.version = object.version ?? 0;
+    message.root = object.root ?? "";
+    message.weightsDigest = object.weightsDigest ?? "";
+    message.behaviourDigest = object.behaviourDigest ?? "";
+    message.report = (object.report !== undefined && object.report !== null)
+      ? GateReport.fromPartial(object.report)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReencoding(): Reencoding {
+  return { fromVersion: 0, toVersion: 0, step: 0, codesLeft: 0n };
+}
+
+export const Reencoding: MessageFns<Reencoding> = {
+  encode(message: Reencoding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fromVersion !== 0) {
+      writer.uint32(8).uint32(message.fromVersion);
+    }
+    if (message.toVersion !== 0) {
+      writer.uint32(16).uint32(message.toVersion);
+    }
+    if (message.step !== 0) {
+      writer.uint32(24).uint32(message.step);
+    }
+    if (message.codesLeft !== 0n) {
+      if (BigInt.asUintN(64, message.codesLeft) !== message.codesLeft) {
+        throw new globalThis.Error("value provided for field message.codesLeft of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.codesLeft);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reencoding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReencoding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fromVersion = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.toVersion = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.codesLeft = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reencoding>): Reencoding {
+    return Reencoding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reencoding>): Reencoding {
+    const message = createBaseReencoding();
+    message.fromVersion = object.fromVersion ?? 0;
+    message.toVersion = object.toVersion ?? 0;
+    message.step = object.step ?? 0;
+    message.codesLeft = (object.codesLeft !== undefined && object.codesLeft !== null) ? BigInt(object.codesLeft) : 0n;
     return message;
   },
 };
@@ -923,6 +1838,7 @@ function createBaseHashFunctionSpec(): HashFunctionSpec {
     modalities: [],
     survivorCodes: undefined,
     tier: undefined,
+    gate: undefined,
   };
 }
 
@@ -951,6 +1867,9 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
     }
     if (message.tier !== undefined) {
       writer.uint32(64).int32(message.tier);
+    }
+    if (message.gate !== undefined) {
+      PromotionGate.encode(message.gate, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1032,6 +1951,14 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
             message.tier = reader.int32() as any;
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.gate = PromotionGate.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1057,6 +1984,88 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
     message.modalities = object.modalities?.map((e) => Modality.fromPartial(e)) || [];
     message.survivorCodes = object.survivorCodes ?? undefined;
     message.tier = object.tier ?? undefined;
+    message.gate = (object.gate !== undefined && object.gate !== null)
+      ? PromotionGate.fromPartial(object.gate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePromotionGate(): PromotionGate {
+  return { epsilon: 0, require: false, reportOnly: false };
+}
+
+export const PromotionGate: MessageFns<PromotionGate> = {
+  encode(message: PromotionGate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epsilon !== 0) {
+      writer.uint32(9).double(message.epsilon);
+    }
+    if (message.require !== false) {
+      writer.uint32(16).bool(message.require);
+    }
+    if (message.reportOnly !== false) {
+      writer.uint32(24).bool(message.reportOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromotionGate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromotionGate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.require = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.reportOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PromotionGate>): PromotionGate {
+    return PromotionGate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromotionGate>): PromotionGate {
+    const message = createBasePromotionGate();
+    message.epsilon = object.epsilon ?? 0;
+    message.require = object.require ?? false;
+    message.reportOnly = object.reportOnly ?? false;
     return message;
   },
 };
@@ -1429,6 +2438,97 @@ export const CreateUpdateRequest: MessageFns<CreateUpdateRequest> = {
     const message = createBaseCreateUpdateRequest();
     message.name = object.name ?? "";
     message.root = object.root ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBasePromoteHashVersionRequest(): PromoteHashVersionRequest {
+  return { name: "", root: "", mode: 0, requestId: "" };
+}
+
+export const PromoteHashVersionRequest: MessageFns<PromoteHashVersionRequest> = {
+  encode(message: PromoteHashVersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.root !== "") {
+      writer.uint32(18).string(message.root);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(24).int32(message.mode);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromoteHashVersionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromoteHashVersionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.root = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PromoteHashVersionRequest>): PromoteHashVersionRequest {
+    return PromoteHashVersionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromoteHashVersionRequest>): PromoteHashVersionRequest {
+    const message = createBasePromoteHashVersionRequest();
+    message.name = object.name ?? "";
+    message.root = object.root ?? "";
+    message.mode = object.mode ?? 0;
     message.requestId = object.requestId ?? "";
     return message;
   },
@@ -2015,6 +3115,7 @@ function createBaseNeighbour(): Neighbour {
     functionVersion: 0,
     modality: "",
     labels: [],
+    tailProbability: undefined,
   };
 }
 
@@ -2044,6 +3145,9 @@ export const Neighbour: MessageFns<Neighbour> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.tailProbability !== undefined) {
+      writer.uint32(65).double(message.tailProbability);
     }
     return writer;
   },
@@ -2127,6 +3231,14 @@ export const Neighbour: MessageFns<Neighbour> = {
 
             break;
           }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.tailProbability = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2151,6 +3263,7 @@ export const Neighbour: MessageFns<Neighbour> = {
     message.functionVersion = object.functionVersion ?? 0;
     message.modality = object.modality ?? "";
     message.labels = object.labels?.map((e) => e) || [];
+    message.tailProbability = object.tailProbability ?? undefined;
     return message;
   },
 };
@@ -2871,6 +3984,1647 @@ export const ErasureProof: MessageFns<ErasureProof> = {
   },
 };
 
+function createBaseGetHashMetricsRequest(): GetHashMetricsRequest {
+  return { name: "" };
+}
+
+export const GetHashMetricsRequest: MessageFns<GetHashMetricsRequest> = {
+  encode(message: GetHashMetricsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetHashMetricsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetHashMetricsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetHashMetricsRequest>): GetHashMetricsRequest {
+    return GetHashMetricsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetHashMetricsRequest>): GetHashMetricsRequest {
+    const message = createBaseGetHashMetricsRequest();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseHashMetrics(): HashMetrics {
+  return {
+    name: "",
+    rows: [],
+    average: undefined,
+    forgetting: undefined,
+    backwardTransfer: undefined,
+    forwardTransfer: undefined,
+    drift: [],
+  };
+}
+
+export const HashMetrics: MessageFns<HashMetrics> = {
+  encode(message: HashMetrics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.rows) {
+      HashMetricsRow.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.average !== undefined) {
+      writer.uint32(25).double(message.average);
+    }
+    if (message.forgetting !== undefined) {
+      writer.uint32(33).double(message.forgetting);
+    }
+    if (message.backwardTransfer !== undefined) {
+      writer.uint32(41).double(message.backwardTransfer);
+    }
+    if (message.forwardTransfer !== undefined) {
+      writer.uint32(49).double(message.forwardTransfer);
+    }
+    for (const v of message.drift) {
+      DriftWatch.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashMetrics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashMetrics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rows.push(HashMetricsRow.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.average = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.forgetting = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.backwardTransfer = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.forwardTransfer = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.drift.push(DriftWatch.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashMetrics>): HashMetrics {
+    return HashMetrics.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashMetrics>): HashMetrics {
+    const message = createBaseHashMetrics();
+    message.name = object.name ?? "";
+    message.rows = object.rows?.map((e) => HashMetricsRow.fromPartial(e)) || [];
+    message.average = object.average ?? undefined;
+    message.forgetting = object.forgetting ?? undefined;
+    message.backwardTransfer = object.backwardTransfer ?? undefined;
+    message.forwardTransfer = object.forwardTransfer ?? undefined;
+    message.drift = object.drift?.map((e) => DriftWatch.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHashMetricsRow(): HashMetricsRow {
+  return { version: 0, root: "", tasks: [] };
+}
+
+export const HashMetricsRow: MessageFns<HashMetricsRow> = {
+  encode(message: HashMetricsRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint32(message.version);
+    }
+    if (message.root !== "") {
+      writer.uint32(18).string(message.root);
+    }
+    for (const v of message.tasks) {
+      TaskScore.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashMetricsRow {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashMetricsRow();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.root = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tasks.push(TaskScore.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashMetricsRow>): HashMetricsRow {
+    return HashMetricsRow.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashMetricsRow>): HashMetricsRow {
+    const message = createBaseHashMetricsRow();
+    message.version = object.version ?? 0;
+    message.root = object.root ?? "";
+    message.tasks = object.tasks?.map((e) => TaskScore.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskScore(): TaskScore {
+  return { classes: [], sinceVersion: 0, probes: 0, score: undefined, before: undefined, baseline: undefined };
+}
+
+export const TaskScore: MessageFns<TaskScore> = {
+  encode(message: TaskScore, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.classes.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.classes) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.sinceVersion !== 0) {
+      writer.uint32(16).uint32(message.sinceVersion);
+    }
+    if (message.probes !== 0) {
+      writer.uint32(24).uint32(message.probes);
+    }
+    if (message.score !== undefined) {
+      writer.uint32(33).double(message.score);
+    }
+    if (message.before !== undefined) {
+      writer.uint32(41).double(message.before);
+    }
+    if (message.baseline !== undefined) {
+      writer.uint32(49).double(message.baseline);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskScore {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskScore();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.classes.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.classes.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sinceVersion = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.probes = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.score = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.before = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.baseline = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskScore>): TaskScore {
+    return TaskScore.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskScore>): TaskScore {
+    const message = createBaseTaskScore();
+    message.classes = object.classes?.map((e) => e) || [];
+    message.sinceVersion = object.sinceVersion ?? 0;
+    message.probes = object.probes ?? 0;
+    message.score = object.score ?? undefined;
+    message.before = object.before ?? undefined;
+    message.baseline = object.baseline ?? undefined;
+    return message;
+  },
+};
+
+function createBaseDriftWatch(): DriftWatch {
+  return {
+    modality: "",
+    version: 0,
+    state: 0,
+    referenceItems: 0n,
+    referenceItemsNeeded: 0n,
+    items: 0n,
+    referenceDigest: "",
+    skippedItems: 0n,
+  };
+}
+
+export const DriftWatch: MessageFns<DriftWatch> = {
+  encode(message: DriftWatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.modality !== "") {
+      writer.uint32(10).string(message.modality);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    if (message.referenceItems !== 0n) {
+      if (BigInt.asUintN(64, message.referenceItems) !== message.referenceItems) {
+        throw new globalThis.Error("value provided for field message.referenceItems of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.referenceItems);
+    }
+    if (message.referenceItemsNeeded !== 0n) {
+      if (BigInt.asUintN(64, message.referenceItemsNeeded) !== message.referenceItemsNeeded) {
+        throw new globalThis.Error("value provided for field message.referenceItemsNeeded of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.referenceItemsNeeded);
+    }
+    if (message.items !== 0n) {
+      if (BigInt.asUintN(64, message.items) !== message.items) {
+        throw new globalThis.Error("value provided for field message.items of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.items);
+    }
+    if (message.referenceDigest !== "") {
+      writer.uint32(58).string(message.referenceDigest);
+    }
+    if (message.skippedItems !== 0n) {
+      if (BigInt.asUintN(64, message.skippedItems) !== message.skippedItems) {
+        throw new globalThis.Error("value provided for field message.skippedItems of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.skippedItems);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DriftWatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDriftWatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.referenceItems = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.referenceItemsNeeded = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.items = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.referenceDigest = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.skippedItems = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DriftWatch>): DriftWatch {
+    return DriftWatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DriftWatch>): DriftWatch {
+    const message = createBaseDriftWatch();
+    message.modality = object.modality ?? "";
+    message.version = object.version ?? 0;
+    message.state = object.state ?? 0;
+    message.referenceItems = (object.referenceItems !== undefined && object.referenceItems !== null)
+      ? BigInt(object.referenceItems)
+      : 0n;
+    message.referenceItemsNeeded = (object.referenceItemsNeeded !== undefined && object.referenceItemsNeeded !== null)
+      ? BigInt(object.referenceItemsNeeded)
+      : 0n;
+    message.items = (object.items !== undefined && object.items !== null) ? BigInt(object.items) : 0n;
+    message.referenceDigest = object.referenceDigest ?? "";
+    message.skippedItems = (object.skippedItems !== undefined && object.skippedItems !== null)
+      ? BigInt(object.skippedItems)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseDriftFigures(): DriftFigures {
+  return {
+    bitBalanceZMax: 0,
+    marginPsi: 0,
+    covarianceShift: 0,
+    openSetRate: 0,
+    referenceOpenSetRate: 0,
+    hubnessSkew: 0,
+    referenceHubnessSkew: 0,
+    dispersion: 0,
+  };
+}
+
+export const DriftFigures: MessageFns<DriftFigures> = {
+  encode(message: DriftFigures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bitBalanceZMax !== 0) {
+      writer.uint32(9).double(message.bitBalanceZMax);
+    }
+    if (message.marginPsi !== 0) {
+      writer.uint32(17).double(message.marginPsi);
+    }
+    if (message.covarianceShift !== 0) {
+      writer.uint32(25).double(message.covarianceShift);
+    }
+    if (message.openSetRate !== 0) {
+      writer.uint32(33).double(message.openSetRate);
+    }
+    if (message.referenceOpenSetRate !== 0) {
+      writer.uint32(41).double(message.referenceOpenSetRate);
+    }
+    if (message.hubnessSkew !== 0) {
+      writer.uint32(49).double(message.hubnessSkew);
+    }
+    if (message.referenceHubnessSkew !== 0) {
+      writer.uint32(57).double(message.referenceHubnessSkew);
+    }
+    if (message.dispersion !== 0) {
+      writer.uint32(65).double(message.dispersion);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DriftFigures {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDriftFigures();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.bitBalanceZMax = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.marginPsi = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.covarianceShift = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.openSetRate = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.referenceOpenSetRate = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.hubnessSkew = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.referenceHubnessSkew = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.dispersion = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DriftFigures>): DriftFigures {
+    return DriftFigures.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DriftFigures>): DriftFigures {
+    const message = createBaseDriftFigures();
+    message.bitBalanceZMax = object.bitBalanceZMax ?? 0;
+    message.marginPsi = object.marginPsi ?? 0;
+    message.covarianceShift = object.covarianceShift ?? 0;
+    message.openSetRate = object.openSetRate ?? 0;
+    message.referenceOpenSetRate = object.referenceOpenSetRate ?? 0;
+    message.hubnessSkew = object.hubnessSkew ?? 0;
+    message.referenceHubnessSkew = object.referenceHubnessSkew ?? 0;
+    message.dispersion = object.dispersion ?? 0;
+    return message;
+  },
+};
+
+function createBaseHashCheckSpec(): HashCheckSpec {
+  return { function: "", kind: 0, modality: "", root: "", falseAlarms: 0, newerThanVersion: 0, epsilon: 0 };
+}
+
+export const HashCheckSpec: MessageFns<HashCheckSpec> = {
+  encode(message: HashCheckSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.function !== "") {
+      writer.uint32(10).string(message.function);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.modality !== "") {
+      writer.uint32(26).string(message.modality);
+    }
+    if (message.root !== "") {
+      writer.uint32(34).string(message.root);
+    }
+    if (message.falseAlarms !== 0) {
+      writer.uint32(41).double(message.falseAlarms);
+    }
+    if (message.newerThanVersion !== 0) {
+      writer.uint32(48).uint32(message.newerThanVersion);
+    }
+    if (message.epsilon !== 0) {
+      writer.uint32(56).uint32(message.epsilon);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashCheckSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashCheckSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.function = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.root = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.falseAlarms = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.newerThanVersion = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.epsilon = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashCheckSpec>): HashCheckSpec {
+    return HashCheckSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashCheckSpec>): HashCheckSpec {
+    const message = createBaseHashCheckSpec();
+    message.function = object.function ?? "";
+    message.kind = object.kind ?? 0;
+    message.modality = object.modality ?? "";
+    message.root = object.root ?? "";
+    message.falseAlarms = object.falseAlarms ?? 0;
+    message.newerThanVersion = object.newerThanVersion ?? 0;
+    message.epsilon = object.epsilon ?? 0;
+    return message;
+  },
+};
+
+function createBaseCreateHashCheckRequest(): CreateHashCheckRequest {
+  return { parent: "", checkId: "", spec: undefined, requestId: "" };
+}
+
+export const CreateHashCheckRequest: MessageFns<CreateHashCheckRequest> = {
+  encode(message: CreateHashCheckRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parent !== "") {
+      writer.uint32(10).string(message.parent);
+    }
+    if (message.checkId !== "") {
+      writer.uint32(18).string(message.checkId);
+    }
+    if (message.spec !== undefined) {
+      HashCheckSpec.encode(message.spec, writer.uint32(26).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateHashCheckRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateHashCheckRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.spec = HashCheckSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreateHashCheckRequest>): CreateHashCheckRequest {
+    return CreateHashCheckRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateHashCheckRequest>): CreateHashCheckRequest {
+    const message = createBaseCreateHashCheckRequest();
+    message.parent = object.parent ?? "";
+    message.checkId = object.checkId ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? HashCheckSpec.fromPartial(object.spec)
+      : undefined;
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetHashCheckRequest(): GetHashCheckRequest {
+  return { name: "" };
+}
+
+export const GetHashCheckRequest: MessageFns<GetHashCheckRequest> = {
+  encode(message: GetHashCheckRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetHashCheckRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetHashCheckRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetHashCheckRequest>): GetHashCheckRequest {
+    return GetHashCheckRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetHashCheckRequest>): GetHashCheckRequest {
+    const message = createBaseGetHashCheckRequest();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseHashCheck(): HashCheck {
+  return {
+    name: "",
+    spec: undefined,
+    state: 0,
+    conditions: [],
+    result: undefined,
+    updateTime: undefined,
+    flaggedItemIds: [],
+  };
+}
+
+export const HashCheck: MessageFns<HashCheck> = {
+  encode(message: HashCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.spec !== undefined) {
+      HashCheckSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    for (const v of message.conditions) {
+      Condition.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.result !== undefined) {
+      HashCheckResult.encode(message.result, writer.uint32(42).fork()).join();
+    }
+    if (message.updateTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.updateTime), writer.uint32(50).fork()).join();
+    }
+    for (const v of message.flaggedItemIds) {
+      writer.uint32(58).bytes(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashCheck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashCheck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = HashCheckSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.conditions.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.result = HashCheckResult.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.updateTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.flaggedItemIds.push(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashCheck>): HashCheck {
+    return HashCheck.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashCheck>): HashCheck {
+    const message = createBaseHashCheck();
+    message.name = object.name ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? HashCheckSpec.fromPartial(object.spec)
+      : undefined;
+    message.state = object.state ?? 0;
+    message.conditions = object.conditions?.map((e) => Condition.fromPartial(e)) || [];
+    message.result = (object.result !== undefined && object.result !== null)
+      ? HashCheckResult.fromPartial(object.result)
+      : undefined;
+    message.updateTime = object.updateTime ?? undefined;
+    message.flaggedItemIds = object.flaggedItemIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseHashCheckResult(): HashCheckResult {
+  return { functionVersion: 0, alarm: false, outcome: undefined };
+}
+
+export const HashCheckResult: MessageFns<HashCheckResult> = {
+  encode(message: HashCheckResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.functionVersion !== 0) {
+      writer.uint32(8).uint32(message.functionVersion);
+    }
+    if (message.alarm !== false) {
+      writer.uint32(16).bool(message.alarm);
+    }
+    switch (message.outcome?.$case) {
+      case "targeted":
+        TargetedOutcome.encode(message.outcome.value, writer.uint32(26).fork()).join();
+        break;
+      case "hubs":
+        HubsOutcome.encode(message.outcome.value, writer.uint32(34).fork()).join();
+        break;
+      case "uniqueness":
+        UniquenessOutcome.encode(message.outcome.value, writer.uint32(42).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HashCheckResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHashCheckResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.functionVersion = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.alarm = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outcome = { $case: "targeted", value: TargetedOutcome.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.outcome = { $case: "hubs", value: HubsOutcome.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.outcome = { $case: "uniqueness", value: UniquenessOutcome.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HashCheckResult>): HashCheckResult {
+    return HashCheckResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HashCheckResult>): HashCheckResult {
+    const message = createBaseHashCheckResult();
+    message.functionVersion = object.functionVersion ?? 0;
+    message.alarm = object.alarm ?? false;
+    switch (object.outcome?.$case) {
+      case "targeted": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "targeted", value: TargetedOutcome.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "hubs": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "hubs", value: HubsOutcome.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "uniqueness": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "uniqueness", value: UniquenessOutcome.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseTargetedOutcome(): TargetedOutcome {
+  return { epsilon: 0, queries: 0, galleryItems: 0, tMapBefore: undefined, tMapAfter: undefined };
+}
+
+export const TargetedOutcome: MessageFns<TargetedOutcome> = {
+  encode(message: TargetedOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epsilon !== 0) {
+      writer.uint32(8).uint32(message.epsilon);
+    }
+    if (message.queries !== 0) {
+      writer.uint32(16).uint32(message.queries);
+    }
+    if (message.galleryItems !== 0) {
+      writer.uint32(24).uint32(message.galleryItems);
+    }
+    if (message.tMapBefore !== undefined) {
+      writer.uint32(33).double(message.tMapBefore);
+    }
+    if (message.tMapAfter !== undefined) {
+      writer.uint32(41).double(message.tMapAfter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TargetedOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTargetedOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epsilon = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.queries = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.galleryItems = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.tMapBefore = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.tMapAfter = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TargetedOutcome>): TargetedOutcome {
+    return TargetedOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TargetedOutcome>): TargetedOutcome {
+    const message = createBaseTargetedOutcome();
+    message.epsilon = object.epsilon ?? 0;
+    message.queries = object.queries ?? 0;
+    message.galleryItems = object.galleryItems ?? 0;
+    message.tMapBefore = object.tMapBefore ?? undefined;
+    message.tMapAfter = object.tMapAfter ?? undefined;
+    return message;
+  },
+};
+
+function createBaseHubsOutcome(): HubsOutcome {
+  return {
+    k: 0,
+    probes: 0,
+    referenceItems: 0n,
+    judgedItems: 0n,
+    flaggedItems: 0n,
+    falseAlarms: 0,
+    referenceMost: 0,
+    judgedMost: 0,
+  };
+}
+
+export const HubsOutcome: MessageFns<HubsOutcome> = {
+  encode(message: HubsOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.k !== 0) {
+      writer.uint32(8).uint32(message.k);
+    }
+    if (message.probes !== 0) {
+      writer.uint32(16).uint32(message.probes);
+    }
+    if (message.referenceItems !== 0n) {
+      if (BigInt.asUintN(64, message.referenceItems) !== message.referenceItems) {
+        throw new globalThis.Error("value provided for field message.referenceItems of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.referenceItems);
+    }
+    if (message.judgedItems !== 0n) {
+      if (BigInt.asUintN(64, message.judgedItems) !== message.judgedItems) {
+        throw new globalThis.Error("value provided for field message.judgedItems of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.judgedItems);
+    }
+    if (message.flaggedItems !== 0n) {
+      if (BigInt.asUintN(64, message.flaggedItems) !== message.flaggedItems) {
+        throw new globalThis.Error("value provided for field message.flaggedItems of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.flaggedItems);
+    }
+    if (message.falseAlarms !== 0) {
+      writer.uint32(49).double(message.falseAlarms);
+    }
+    if (message.referenceMost !== 0) {
+      writer.uint32(57).double(message.referenceMost);
+    }
+    if (message.judgedMost !== 0) {
+      writer.uint32(65).double(message.judgedMost);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HubsOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHubsOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.k = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.probes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.referenceItems = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.judgedItems = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.flaggedItems = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.falseAlarms = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.referenceMost = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.judgedMost = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HubsOutcome>): HubsOutcome {
+    return HubsOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HubsOutcome>): HubsOutcome {
+    const message = createBaseHubsOutcome();
+    message.k = object.k ?? 0;
+    message.probes = object.probes ?? 0;
+    message.referenceItems = (object.referenceItems !== undefined && object.referenceItems !== null)
+      ? BigInt(object.referenceItems)
+      : 0n;
+    message.judgedItems = (object.judgedItems !== undefined && object.judgedItems !== null)
+      ? BigInt(object.judgedItems)
+      : 0n;
+    message.flaggedItems = (object.flaggedItems !== undefined && object.flaggedItems !== null)
+      ? BigInt(object.flaggedItems)
+      : 0n;
+    message.falseAlarms = object.falseAlarms ?? 0;
+    message.referenceMost = object.referenceMost ?? 0;
+    message.judgedMost = object.judgedMost ?? 0;
+    return message;
+  },
+};
+
+function createBaseUniquenessOutcome(): UniquenessOutcome {
+  return { members: 0, strangers: 0, auc: 0, aucLow: 0, aucHigh: 0, redundancyMembers: 0, redundancyStrangers: 0 };
+}
+
+export const UniquenessOutcome: MessageFns<UniquenessOutcome> = {
+  encode(message: UniquenessOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.members !== 0) {
+      writer.uint32(8).uint32(message.members);
+    }
+    if (message.strangers !== 0) {
+      writer.uint32(16).uint32(message.strangers);
+    }
+    if (message.auc !== 0) {
+      writer.uint32(25).double(message.auc);
+    }
+    if (message.aucLow !== 0) {
+      writer.uint32(33).double(message.aucLow);
+    }
+    if (message.aucHigh !== 0) {
+      writer.uint32(41).double(message.aucHigh);
+    }
+    if (message.redundancyMembers !== 0) {
+      writer.uint32(49).double(message.redundancyMembers);
+    }
+    if (message.redundancyStrangers !== 0) {
+      writer.uint32(57).double(message.redundancyStrangers);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UniquenessOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUniquenessOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.members = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.strangers = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.auc = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.aucLow = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.aucHigh = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.redundancyMembers = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.redundancyStrangers = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UniquenessOutcome>): UniquenessOutcome {
+    return UniquenessOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UniquenessOutcome>): UniquenessOutcome {
+    const message = createBaseUniquenessOutcome();
+    message.members = object.members ?? 0;
+    message.strangers = object.strangers ?? 0;
+    message.auc = object.auc ?? 0;
+    message.aucLow = object.aucLow ?? 0;
+    message.aucHigh = object.aucHigh ?? 0;
+    message.redundancyMembers = object.redundancyMembers ?? 0;
+    message.redundancyStrangers = object.redundancyStrangers ?? 0;
+    return message;
+  },
+};
+
 export type HashingServiceDefinition = typeof HashingServiceDefinition;
 export const HashingServiceDefinition = {
   name: "HashingService",
@@ -2914,6 +5668,15 @@ export const HashingServiceDefinition = {
     createUpdate: {
       name: "CreateUpdate",
       requestType: CreateUpdateRequest as typeof CreateUpdateRequest,
+      requestStream: false,
+      responseType: HashFunction as typeof HashFunction,
+      responseStream: false,
+      options: {},
+    },
+    /** The way out for a candidate that the promotion gate holds: its root is learned again, and the version is served as the mode says. */
+    promoteHashVersion: {
+      name: "PromoteHashVersion",
+      requestType: PromoteHashVersionRequest as typeof PromoteHashVersionRequest,
       requestStream: false,
       responseType: HashFunction as typeof HashFunction,
       responseStream: false,
@@ -2970,6 +5733,40 @@ export const HashingServiceDefinition = {
       requestStream: false,
       responseType: ErasureProof as typeof ErasureProof,
       responseStream: false,
+      options: {},
+    },
+    /** What the function keeps, loses and gains as classes arrive, and how far the watch for drift is. */
+    getHashMetrics: {
+      name: "GetHashMetrics",
+      requestType: GetHashMetricsRequest as typeof GetHashMetricsRequest,
+      requestStream: false,
+      responseType: HashMetrics as typeof HashMetrics,
+      responseStream: false,
+      options: {},
+    },
+    /** Starts an attack check. Long-running: watch the resource. Searches go on meanwhile. Platform and auditor only. */
+    createHashCheck: {
+      name: "CreateHashCheck",
+      requestType: CreateHashCheckRequest as typeof CreateHashCheckRequest,
+      requestStream: false,
+      responseType: HashCheck as typeof HashCheck,
+      responseStream: false,
+      options: {},
+    },
+    getHashCheck: {
+      name: "GetHashCheck",
+      requestType: GetHashCheckRequest as typeof GetHashCheckRequest,
+      requestStream: false,
+      responseType: HashCheck as typeof HashCheck,
+      responseStream: false,
+      options: {},
+    },
+    watchHashCheck: {
+      name: "WatchHashCheck",
+      requestType: GetHashCheckRequest as typeof GetHashCheckRequest,
+      requestStream: false,
+      responseType: HashCheck as typeof HashCheck,
+      responseStream: true,
       options: {},
     },
   },
