@@ -7,10 +7,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { type CertificateBody, refuseInclusion, refuseLedgerProof } from '@lethe/certificate';
 import type { Part } from '@lethe/client';
 import { common, EVENT } from '@lethe/contracts';
 import { findNatsServer, freePort, type NatsServer, startNatsServer } from '@lethe/events';
 import { loadOrCreateCredentials } from '@lethe/rpc';
+import { hex, sha256 } from '@lethe/std';
 import { type Needle, piecesOf } from '@lethe/store';
 import { outcome, requestErasure, verifiedBody } from './support/erasures.ts';
 import { Facts, logStatements, sealedRecords } from './support/facts.ts';
@@ -93,6 +95,34 @@ async function needlesOf(subjectId: string): Promise<Needle[]> {
   return sealed.flatMap((record) => piecesOf('record', record.sealed));
 }
 
+/** What an auditor gets from the service agrees with what the certificate carries, and with no other root. */
+async function provenLedger(erasure: string, { claims }: CertificateBody): Promise<void> {
+  const claim = claims.find(({ kind }) => kind === 'HASH_INDEX')!;
+  const { erasureProof } = claim.details;
+  assert.ok(Number(claim.details.erasedItems) > 0 && refuseLedgerProof(claim) === undefined);
+  const forged = String(erasureProof).replace(/"index":(\d+)/, (_, index) => `"index":${Number(index) + 1}`);
+  const details = { ...claim.details, erasureProof: forged, erasureProofDigest: hex(sha256(forged)) };
+  assert.match(refuseLedgerProof({ ...claim, details })!, /the ledger proof/);
+  const fn = claim.artefact.replace(/\/index$/, '');
+  const { hashing } = clients.auditor;
+  const { proof } = await hashing.getErasureProof({ name: fn, erasure });
+  assert.equal(Buffer.from(proof).toString(), erasureProof);
+  for await (const { itemId, leafHash } of hashing.listCodes({ name: fn })) {
+    const leaf = await hashing.getInclusionProof({ name: fn, itemId });
+    const answer = {
+      leafIndex: Number(leaf.leafIndex),
+      leafHash: hex(leafHash),
+      ledgerSize: Number(leaf.ledgerSize),
+      ledgerRoot: hex(leaf.ledgerRoot),
+      path: leaf.path.map(hex),
+    };
+    assert.equal(refuseInclusion(answer, claim.digestAfter!), undefined);
+    assert.notEqual(refuseInclusion(answer, claim.digestBefore), undefined);
+    return;
+  }
+  assert.fail('the index has items');
+}
+
 const inStores = async (needles: readonly Needle[]): Promise<number> =>
   (await found([nats.storeDirectory, ...PARTS.map(directoryOf)], needles)).record!;
 
@@ -125,6 +155,7 @@ test('six processes and two parties: a person is learned from, forgotten, and th
   );
   const body = await verifiedBody(clients, name);
   assert.equal(body.audit?.audit, NAME.audit);
+  await provenLedger(name, body);
   assert.ok(body.scan && body.scan.stores.length >= 2, 'the key store and the NATS server were scanned');
   for (const { store, bytesScanned, planted, plantedFoundBefore, plantedFoundAfter } of body.scan.stores) {
     assert.ok(bytesScanned > 0 && planted > 0, `${store} was read, and the scan of it proven`);

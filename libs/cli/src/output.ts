@@ -35,6 +35,12 @@ export function plain(value: unknown, enums: Enums = {}, field = ''): Plain {
 /** Control characters of an answer must not reach a terminal. */
 export const printable = (text: string): string => text.replace(/\p{Cc}/gu, ' ');
 
+const LONG = 1_000;
+
+/** Proofs and plans are documents of their own: a page shows that they are there. */
+const short = (text: string): string =>
+  text.length <= LONG ? text : `(${text.length} characters, shown with --json)`;
+
 const isEmpty = (value: Plain): boolean =>
   value === null ||
   value === '' ||
@@ -55,7 +61,7 @@ export function text(value: Plain, indent = ''): string {
       }
       return typeof item === 'object'
         ? `${indent}${key}:\n${text(item, `${indent}  `)}`
-        : `${indent}${key}: ${printable(String(item))}\n`;
+        : `${indent}${key}: ${printable(short(String(item)))}\n`;
     })
     .join('');
 }

@@ -65,6 +65,8 @@ export async function verifiedBody({ auditor }: Clients, name: string): Promise<
   const keyFile = await auditor.erasure.getVerifyKey({ parent: PARENT });
   const verified = verifyCertificate(content, parseKeyFile(keyFile.content));
   assert.ok(verified.ok, JSON.stringify(verified));
+  const ledgers = verified.notChecked.filter((line) => line.includes('ledger proof'));
+  assert.deepEqual(ledgers, [], 'the proof of each code ledger is in the certificate');
   return verified.body;
 }
 

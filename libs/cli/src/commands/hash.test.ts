@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -92,6 +92,14 @@ const handlers = withUnused<Handlers<typeof HashingServiceDefinition>>(HashingSe
     return emoji;
   },
   getHashFunction: async () => emoji,
+  getInclusionProof: async ({ itemId }) => ({
+    leafIndex: 0n,
+    leafHash: Buffer.concat([itemId, itemId]),
+    ledgerSize: 1n,
+    ledgerRoot: Buffer.concat([itemId, itemId]),
+    appliedSequence: 9n,
+  }),
+  getErasureProof: async ({ erasure }) => ({ proof: Buffer.from(erasure), digest: 'cd' }),
   listHashFunctions: async ({ pageToken }) => ({
     hashFunctions: [pageToken === '' ? { ...emoji, name: 'tenants/acme/hashFunctions/first' } : emoji],
     nextPageToken: pageToken === '' ? '7' : '',
@@ -135,6 +143,15 @@ after(async () => {
   rmSync(home, { recursive: true });
 });
 
+const SILENT = {
+  out: () => undefined,
+  err: () => undefined,
+  errIsTerminal: false,
+  environment: {},
+  readStdin: async () => '',
+  interruption: () => new AbortController().signal,
+};
+
 async function lethe(...argv: readonly string[]): Promise<{ status: number; out: string; err: string }> {
   let [out, err] = ['', ''];
   const status = await run([...argv, '--tenant', 'acme', '--address', server.address], {
@@ -167,6 +184,21 @@ test('a function of two modalities is created as it was typed, and shown with it
   const wrong = await lethe('hash', 'create', 'emoji', '--dataset', 'emoji', '--modality', 'image');
   assert.equal(wrong.status, 2);
   assert.match(wrong.err, /NAME=FIELD/u);
+});
+
+test('proofs about the ledger become files that the offline checks read', async () => {
+  const [leaf, ledger] = [join(home, 'leaf.json'), join(home, 'ledger.json')];
+  const item = '0a'.repeat(16);
+  assert.equal((await lethe('hash', 'inclusion', 'emoji', item, '--proof', leaf)).status, 0);
+  const check = (root: string) => run(['certificate', 'inclusion', leaf, '--root', root], SILENT);
+  assert.equal(await check('0a'.repeat(32)), 0);
+  assert.equal(await check('0b'.repeat(32)), 1);
+  assert.equal(await check('0b'), 2);
+  const again = await lethe('hash', 'inclusion', 'emoji', item, '--proof', leaf);
+  assert.match(again.err, /LETHE-5015/u);
+  const { out } = await lethe('hash', 'erasure-proof', 'emoji', 'e-1', '--proof', ledger);
+  assert.match(out, /digest: cd/u);
+  assert.equal(readFileSync(ledger, 'utf8'), 'tenants/acme/erasureRequests/e-1');
 });
 
 test('list follows the pages; versions shows what the index holds', async () => {

@@ -7,6 +7,7 @@ import { CLI } from '../errors.ts';
 import { follow } from '../follow.ts';
 import { type Plain, Progress, plain, print } from '../output.ts';
 import type { Cli } from '../program.ts';
+import { addHashProof } from './hash-proof.ts';
 import { addHashSearch } from './hash-search.ts';
 import { fullName, parentName } from './names.ts';
 import { addRootOptions, type RootOptions, rootOf } from './root.ts';
@@ -104,6 +105,7 @@ export function addHash(program: Command, cli: Cli): void {
     });
   addShows(hash, cli);
   addHashSearch(hash, cli);
+  addHashProof(hash, cli);
 }
 
 function addShows(hash: Command, cli: Cli): void {
