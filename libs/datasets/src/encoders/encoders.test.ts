@@ -198,10 +198,11 @@ test('an encoder that is not here is refused with the command that fetches it', 
   await assert.rejects(UseEncoder.load(empty), (error) => isError(error, DATASETS.DATASET_NOT_FETCHED));
 });
 
-const skip = isFetched(pinnedDataset('use')) ? false : 'npx lethe data fetch use';
+/** Without the encoder a test says so and how to get it; nothing is made up in its place. */
+const absent = isFetched(pinnedDataset('use')) ? false : 'npx lethe data fetch use';
 
 test('the encoder agrees with TensorFlow.js to 1e-5, length 1, whatever else is in the batch', {
-  skip,
+  skip: absent,
 }, async () => {
   const fixture = new URL('../../fixtures/use-golden.json', import.meta.url);
   const { rows } = JSON.parse(readFileSync(fixture, 'utf8')) as {
@@ -223,7 +224,7 @@ test('the encoder agrees with TensorFlow.js to 1e-5, length 1, whatever else is 
   assert.deepEqual(sha256(useModel()), sha256(useModel()));
 });
 
-test('pieces are those of the published tokenizer', { skip }, () => {
+test('pieces are those of the published tokenizer', { skip: absent }, () => {
   const fixture = new URL('../../fixtures/use-golden.json', import.meta.url);
   const { rows } = JSON.parse(readFileSync(fixture, 'utf8')) as { rows: { text: string; ids: number[] }[] };
   const folder = new URL('../../../../.cache/data/use/model/vocab.json', import.meta.url);
