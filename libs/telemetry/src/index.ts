@@ -1,6 +1,6 @@
 export * from './errors.ts';
 export { createLogger, LOG_LEVELS, type LoggerOptions, type LogLevel, parseLogLevel } from './logger.ts';
-export { counter, histogram, type Instrument, type Measure, processorMs } from './metrics.ts';
+export { counter, gauge, histogram, type Instrument, type Measure, processorMs } from './metrics.ts';
 export { startTelemetry, type Telemetry, type TelemetryOptions } from './otlp.ts';
 export { REDACTED_NAMES, redact } from './redact.ts';
 export {

@@ -39,6 +39,14 @@ export function histogram(name: string, instrument: Instrument): Measure {
   });
 }
 
+/** The newest value of something that rises and falls. */
+export function gauge(name: string, instrument: Instrument): Measure {
+  return lazily(() => {
+    const newest = metrics.getMeter(METER).createGauge(name, instrument);
+    return (value, attributes) => newest.record(value, clean(attributes ?? {}));
+  });
+}
+
 /**
  * Processor time that this thread has used, milliseconds. For figures about work: what else the machine does meanwhile does not count,
  * and neither does waiting. Systems count it in ticks of a few milliseconds, so sums over much work are exact and single short ones are not.
