@@ -80,23 +80,16 @@ export async function hubs(checked: Checked): Promise<Found> {
     }));
     return { codeBits: learned.codeBits, probes: probesAt, ...copy, count: at };
   });
-  const known = [...new Set(versions.subarray(0, count))].sort((a, b) => a - b);
-  const newerThan = spec.newerThanVersion || (known.at(-2) ?? 0);
-  const isJudged = (row: number): boolean => versions[row]! > newerThan;
-  const rows = Array.from({ length: count }, (_, row) => row);
-  const [judged, reference] = [rows.filter(isJudged), rows.filter((row) => !isJudged(row))];
-  if (judged.length === 0 || reference.length === 0)
-    throw unfit(checked, 'there are no older items to judge newer ones by: update the function first');
-  const occurrences = await countOccurrences(
-    probes,
-    codes.subarray(0, (count * codeBits) / 8),
-    codeBits,
+  const newerThan = newestBefore(versions.subarray(0, count), spec.newerThanVersion);
+  const gallery = codes.subarray(0, (count * codeBits) / 8);
+  const falseAlarms = spec.falseAlarms || FALSE_ALARMS;
+  const judged = await judgeNewer(
+    { probes, gallery, isNewer: (row) => versions[row]! > newerThan, codeBits, falseAlarms },
     breathe,
   );
-  const falseAlarms = spec.falseAlarms || FALSE_ALARMS;
-  const of = (some: readonly number[]) => Float64Array.from(some, (row) => occurrences[row]!);
-  const flagged = flagExtreme(of(reference), of(judged), falseAlarms).map((at) => judged[at]!);
-  const most = (values: Float64Array): number => values.reduce((best, value) => Math.max(best, value), 0);
+  if (!judged)
+    throw unfit(checked, 'there are no older items to judge newer ones by: update the function first');
+  const { flagged, ...figures } = judged;
   return {
     alarm: flagged.length > 0,
     flagged: flagged.map((row) => ids.slice(row * 16, (row + 1) * 16)),
@@ -105,14 +98,49 @@ export async function hubs(checked: Checked): Promise<Found> {
       value: {
         k: HUB_NEIGHBOURS,
         probes: probes.length,
-        referenceItems: BigInt(reference.length),
-        judgedItems: BigInt(judged.length),
         flaggedItems: BigInt(flagged.length),
         falseAlarms,
-        referenceMost: most(of(reference)),
-        judgedMost: most(of(judged)),
+        ...figures,
       },
     },
+  };
+}
+
+/** The version after which items are judged: the wanted one, or the newest but one of a stored code. */
+function newestBefore(versions: Uint32Array, wanted: number): number {
+  const known = [...new Set(versions)].sort((a, b) => a - b);
+  return wanted || (known.at(-2) ?? 0);
+}
+
+/**
+ * Items of the gallery whose N_10 is extreme among that of older ones. Overwrites and restores codes of the gallery.
+ * @returns rows that are flagged; undefined if there is no newer item, or no older one
+ */
+export async function judgeNewer(
+  asked: {
+    /** Codes, and the row of the gallery where the probe itself lies, if it does. */
+    readonly probes: readonly { readonly row: number | undefined; readonly code: Uint8Array }[];
+    /** [n, codeBits / 8] */
+    readonly gallery: Uint8Array;
+    readonly isNewer: (row: number) => boolean;
+    readonly codeBits: number;
+    readonly falseAlarms: number;
+  },
+  breathe: () => Promise<void>,
+) {
+  const { probes, gallery, isNewer, codeBits, falseAlarms } = asked;
+  const rows = Array.from({ length: (8 * gallery.length) / codeBits }, (_, row) => row);
+  const [judged, reference] = [rows.filter(isNewer), rows.filter((row) => !isNewer(row))];
+  if (judged.length === 0 || reference.length === 0) return undefined;
+  const occurrences = await countOccurrences(probes, gallery, codeBits, breathe);
+  const of = (some: readonly number[]) => Float64Array.from(some, (row) => occurrences[row]!);
+  const most = (values: Float64Array): number => values.reduce((best, value) => Math.max(best, value), 0);
+  return {
+    flagged: flagExtreme(of(reference), of(judged), falseAlarms).map((at) => judged[at]!),
+    referenceItems: BigInt(reference.length),
+    judgedItems: BigInt(judged.length),
+    referenceMost: most(of(reference)),
+    judgedMost: most(of(judged)),
   };
 }
 
