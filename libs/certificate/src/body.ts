@@ -174,7 +174,7 @@ export interface ScannedStore {
 }
 
 export interface NeedleKind {
-  /** `CIPHERTEXT`, `ITEM_ID`, `LEDGER_SALT`, `CODE_LANES`, … */
+  /** `record-ciphertext`, `ledger-salt`, `feature-row`, … */
   readonly kind: string;
   /** Distinct byte strings looked for. */
   readonly needles: number;

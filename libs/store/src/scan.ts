@@ -18,7 +18,7 @@ const HITS_KEPT_MAX = 100;
 const PIECE_BYTES = 32;
 
 export interface Needle {
-  /** What it is: `ciphertext`, `item-id`, `ledger-salt`, `code-lane`; findings are counted by it. */
+  /** What it is: `ciphertext`, `ledger-salt`, `feature-row`; findings are counted by it. */
   readonly kind: string;
   /** At least 8 bytes. */
   readonly bytes: Uint8Array;

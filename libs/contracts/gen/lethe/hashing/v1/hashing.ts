@@ -476,10 +476,11 @@ export interface GetErasureProofRequest {
 export interface ErasureProof {
   /**
    * Canonical JSON: size and roots of the tree before and after, the erased leaves with their indices, item ids and hashes before, the
-   * roots of the subtrees in between; bytes in hex. Nothing of it names a person or a code.
+   * roots of the subtrees in between; bytes in hex. Nothing of it names a person or a code. Where survivors got other codes, a second
+   * document of that follows after a newline.
    */
   proof: Uint8Array;
-  /** SHA-256 of proof, hex: the detail erasureProofDigest of the claim. */
+  /** SHA-256 of proof, hex. Of each document alone it is a detail of the claim: erasureProofDigest, reencodeProofDigest. */
   digest: string;
 }
 
