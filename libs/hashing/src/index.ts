@@ -8,6 +8,7 @@ export * from './features.ts';
 export * from './function.ts';
 export * from './hamming.ts';
 export * from './ledger.ts';
+export * from './methods/index.ts';
 export * from './metrics.ts';
 export * from './predict.ts';
 export * from './quantise.ts';
