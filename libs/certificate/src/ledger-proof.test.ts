@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { MerkleLog } from '@lethe/merkle';
 import { canonicalJson, hex, sha256, utf8 } from '@lethe/std';
@@ -102,6 +103,45 @@ function* mutations(root: Json, path: readonly string[] = []): Generator<{ where
     }
   }
 }
+
+test('independently of this library: both roots of an erasure with node:crypto, from the words of FORMAT.md alone', () => {
+  const { digestBefore, digestAfter, details } = ledgerEvidence('KEEP');
+  const { size, seq, erased, untouched } = JSON.parse(String(details.erasureProof)) as {
+    size: number;
+    seq: string;
+    erased: { index: number; itemId: string; leafBefore: string }[];
+    untouched: string[];
+  };
+  const h = (...parts: readonly (Buffer | number[])[]): Buffer =>
+    createHash('sha256')
+      .update(Buffer.concat(parts.map((part) => Buffer.from(part))))
+      .digest();
+  const rootOf = (leafOf: (entry: (typeof erased)[number]) => Buffer): string => {
+    const rest = untouched.map((root) => Buffer.from(root, 'hex'));
+    const walk = (start: number, n: number): Buffer => {
+      const named = erased.filter(({ index }) => index >= start && index < start + n);
+      if (named.length === 0) return rest.shift()!;
+      if (n === 1) return leafOf(named[0]!);
+      let cut = 1;
+      while (2 * cut < n) cut *= 2;
+      const left = walk(start, cut);
+      return h([1], left, walk(start + cut, n - cut));
+    };
+    const root = walk(0, size);
+    assert.equal(rest.length, 0);
+    return root.toString('hex');
+  };
+  const number = Buffer.alloc(8);
+  number.writeBigUInt64LE(BigInt(seq));
+  assert.equal(
+    rootOf(({ leafBefore }) => Buffer.from(leafBefore, 'hex')),
+    digestBefore,
+  );
+  assert.equal(
+    rootOf(({ itemId }) => h([0, 1], Buffer.from(itemId, 'hex'), number)),
+    digestAfter,
+  );
+});
 
 test('every field of a proof, altered alone or dropped or doubled, is refused, though the digest is its own', () => {
   let count = 0;

@@ -282,14 +282,13 @@ async function reencode(
     const version = base.version + 1;
     const changes = await newCodes(base, policyOf(before) === 'RETIRE');
     const parts = base.head.parts.map((part) => ({ ...part, fn: { ...part.fn, version } }));
-    const ledgerBefore = hex(base.index.root());
     const old = changes.map(({ itemId }) => liveItem(base, itemId));
     const change = changes.length > 0 ? await base.index.reencode(changes, version) : undefined;
     attempt.open = change;
     const index = change?.manifest ?? base.index.manifest();
-    // An update between the two halves has made the ledger longer: the claim's roots then are not those of one proof.
+    // After a change between the two halves the claim's roots and counts are not those of one proof.
     const document =
-      change && ledgerBefore === hex(done.ledgerRoot)
+      change && base.version === done.version
         ? encodeReencodeProof(change.proof, index.ledgerVersion)
         : undefined;
     const renewed = old.map((item) => ({ ...item, fnVersion: version }));
