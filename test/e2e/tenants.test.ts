@@ -320,6 +320,7 @@ test('roles, tenants, and the same people in two of them', { timeout: 120_000 },
         const mixed: readonly [string, (to: Lethe) => Answer][] = [
           ['hash function', (to) => to.hashing.createHashFunction(world.mixed.hashFunction)],
           ['update', (to) => to.hashing.createUpdate(world.mixed.update)],
+          ['attack check', (to) => to.hashing.createHashCheck(world.mixed.check)],
           ['training', (to) => to.learning.createTrainingRun(world.mixed.training)],
           ['audit of a training', (to) => to.learning.createTrainingRun(world.mixed.trainingWithAudit)],
           ['audit', (to) => to.audit.createAudit(world.mixed.audit)],
@@ -485,6 +486,14 @@ async function twoTenants(running: Running, of: Roles) {
   const mixed = {
     hashFunction: { parent, functionId: 'f', spec: { ...foreign, ...HASH_OPTIONS } },
     update: { name: resourceName('hashFunction', OTHER, 'f'), ...foreign },
+    check: {
+      parent,
+      checkId: 'c',
+      spec: {
+        function: resourceName('hashFunction', TENANT, 'sensors'),
+        kind: hashing.HashCheckSpec_Kind.KIND_HUBS,
+      },
+    },
     training: {
       parent,
       runId: 'r',

@@ -14,6 +14,7 @@ export const RESOURCE_FIELDS: ReadonlySet<string> = new Set([
   'datasets',
   'erasure',
   'federation',
+  'function',
   'model',
   'name',
   'parent',
