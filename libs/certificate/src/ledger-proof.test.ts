@@ -284,6 +284,18 @@ test('a live leaf in the place of an erased one, or an erased leaf that gets a c
   assert.match(told({ ...undone, digestAfter: proof.rootBefore }), /gives the erased leaf 2 a code again/u);
 });
 
+test('a leaf that was an erased one before is not among those that an erasure may name', () => {
+  const claim = claimOf('KEEP');
+  const undone = edited(claim, 'erasureProof', (proof) => {
+    proof.rootBefore = proof.rootAfter;
+    for (const entry of proof.erased as { itemId: string; leafBefore: string }[]) {
+      const number = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 0);
+      entry.leafBefore = hex(sha256(Uint8Array.of(0, 1), Buffer.from(entry.itemId, 'hex'), number));
+    }
+  });
+  assert.match(told({ ...undone, digestBefore: claim.digestAfter! }), /names leaf 2, which did not change/u);
+});
+
 test('what the certificate does not carry is said, and checked when it is given apart', () => {
   const world = makeWorld();
   const issue = (changes: Details, policy: Policy = 'KEEP') => {
