@@ -50,6 +50,12 @@ export const CLI = defineErrors({
     status: 'ABORTED',
     remedy: 'The conditions above say why; correct it and create the resource again under another name.',
   },
+  VERSION_HELD: {
+    code: 'LETHE-5023',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'The version before serves on. Read held.report above, then mend the records and update to a later root, or decide with lethe hash promote.',
+  },
   ERASURE_INCOMPLETE: {
     code: 'LETHE-5019',
     status: 'ABORTED',

@@ -46,7 +46,14 @@ const SPEC: DatasetSpec = {
   label: { name: 'groups', classes: ['animal', 'food', 'sea'], multiple: true },
 };
 
-const seen = { created: [] as hashing.CreateHashFunctionRequest[], searched: [] as hashing.SearchRequest[] };
+const seen = {
+  created: [] as hashing.CreateHashFunctionRequest[],
+  promoted: [] as hashing.PromoteHashVersionRequest[],
+  searched: [] as hashing.SearchRequest[],
+  checked: [] as hashing.CreateHashCheckRequest[],
+};
+/** What a watch of the function ends with. */
+let watched: Partial<hashing.HashFunction> = {};
 const emoji = hashing.HashFunction.fromPartial({
   name: FUNCTION,
   spec: {
@@ -65,8 +72,9 @@ const emoji = hashing.HashFunction.fromPartial({
   segmentCount: 1,
   liveVersions: [
     { version: 1, codeCount: 2n, fingerprint: 'aa' },
-    { version: 3, codeCount: 3n, fingerprint: 'bb' },
+    { version: 3, codeCount: 3n, fingerprint: 'bb', behaviourDigest: 'cc' },
   ],
+  gate: { version: 3, verdict: hashing.GateReport_Verdict.VERDICT_PASSED },
   modalities: [
     { name: 'image', itemCount: 3n },
     { name: 'text', itemCount: 2n },
@@ -92,6 +100,10 @@ const handlers = withUnused<Handlers<typeof HashingServiceDefinition>>(HashingSe
     return emoji;
   },
   getHashFunction: async () => emoji,
+  promoteHashVersion: async (request) => {
+    seen.promoted.push(request);
+    return emoji;
+  },
   getInclusionProof: async ({ itemId }) => ({
     leafIndex: 0n,
     leafHash: Buffer.concat([itemId, itemId]),
@@ -105,7 +117,28 @@ const handlers = withUnused<Handlers<typeof HashingServiceDefinition>>(HashingSe
     nextPageToken: pageToken === '' ? '7' : '',
   }),
   async *watchHashFunction() {
-    yield emoji;
+    yield { ...emoji, ...watched };
+  },
+  getHashMetrics: async ({ name }) => ({
+    name,
+    rows: [{ version: 1, root: 'r', tasks: [{ classes: [0, 1], sinceVersion: 1, probes: 30, score: 0.5 }] }],
+    average: 0.5,
+    drift: [{ modality: 'image', state: hashing.DriftWatch_State.STATE_COLLECTING_REFERENCE }],
+  }),
+  createHashCheck: async (request) => {
+    seen.checked.push(request);
+    return { name: `tenants/acme/hashChecks/${request.checkId}`, spec: request.spec! };
+  },
+  async *watchHashCheck({ name }) {
+    const failed = name.endsWith('bad');
+    const { STATE_RUNNING, STATE_COMPLETED, STATE_FAILED } = hashing.HashCheck_State;
+    yield { name, state: STATE_RUNNING };
+    yield {
+      name,
+      state: failed ? STATE_FAILED : STATE_COMPLETED,
+      result: { alarm: true, outcome: { $case: 'hubs' as const, value: { flaggedItems: 1n } } },
+      flaggedItemIds: [new Uint8Array(16).fill(7)],
+    };
   },
   search: async (request) => {
     seen.searched.push(request);
@@ -213,11 +246,39 @@ test('list follows the pages; versions shows what the index holds', async () => 
     unknown
   >;
   assert.deepEqual(versions.liveVersions, [
-    { version: 1, codeCount: 2, fingerprint: 'aa' },
-    { version: 3, codeCount: 3, fingerprint: 'bb' },
+    { version: 1, codeCount: 2, fingerprint: 'aa', behaviourDigest: '' },
+    { version: 3, codeCount: 3, fingerprint: 'bb', behaviourDigest: 'cc' },
   ]);
+  assert.equal((versions.gate as { verdict: string }).verdict, 'PASSED');
   assert.deepEqual(versions.index, { itemCount: 5, ledgerSize: 6, segmentCount: 1, ledgerRoot: '' });
   assert.match((await lethe('hash', 'show', 'emoji')).out, /version: 3/u);
+});
+
+test('a version that the gate holds: the command says so and fails; promoting it takes a decision', async () => {
+  const { VERDICT_FAILED } = hashing.GateReport_Verdict;
+  const report = hashing.GateReport.fromPartial({
+    version: 4,
+    verdict: VERDICT_FAILED,
+    reasons: ['Lost 0.3.'],
+  });
+  watched = { held: hashing.HeldVersion.fromPartial({ version: 4, root: 'r', report }) };
+  const { status, out, err } = await lethe('hash', 'promote', 'emoji', '--fan-out', '--json').finally(() => {
+    watched = {};
+  });
+  assert.equal(status, 1);
+  assert.match(err, /holds the version/u);
+  const shown = JSON.parse(out) as { held: { report: { verdict: string; reasons: string[] } } };
+  assert.deepEqual([shown.held.report.verdict, shown.held.report.reasons], ['FAILED', ['Lost 0.3.']]);
+  const { MODE_FAN_OUT, MODE_FORCE } = hashing.PromoteHashVersionRequest_Mode;
+  assert.equal(seen.promoted.at(-1)?.mode, MODE_FAN_OUT);
+  assert.equal((await lethe('hash', 'promote', 'emoji', '--force')).status, 0);
+  assert.equal(seen.promoted.at(-1)?.mode, MODE_FORCE);
+  const count = seen.promoted.length;
+  assert.equal((await lethe('hash', 'promote', 'emoji')).status, 2);
+  assert.equal((await lethe('hash', 'promote', 'emoji', '--force', '--fan-out')).status, 2);
+  assert.equal(seen.promoted.length, count);
+  await lethe('hash', 'create', 'strict', '--dataset', 'emoji', '--gate', 'require', '--gate-epsilon', '0.1');
+  assert.deepEqual(seen.created.at(-1)!.spec?.gate, { epsilon: 0.1, require: true, reportOnly: false });
 });
 
 test('a file with texts alone asks for pictures', async () => {
@@ -273,4 +334,24 @@ test('conditions of a search are sent as they are typed; classes by their names'
   const wrong = await lethe('hash', 'search', 'emoji', '--code', '00ff', '--label', 'ocean');
   assert.equal(wrong.status, 2);
   assert.match(wrong.err, /LETHE-5013.*no class ocean/u);
+});
+
+test('metrics shows figures and the watch; a check is awaited, and one without a result is an error', async () => {
+  const metrics = await lethe('hash', 'metrics', 'emoji');
+  assert.match(metrics.out, /average: 0.5/u);
+  assert.match(metrics.out, /COLLECTING_REFERENCE/u);
+  assert.doesNotMatch(metrics.out, /forgetting/u);
+  const typed = ['--id', 'good', '--newer-than', '2', '--false-alarms', '0.01', '--json'];
+  const { status, out } = await lethe('hash', 'check', 'emoji', 'hubs', ...typed);
+  assert.equal(status, 0);
+  const { spec, checkId } = seen.checked.at(-1)!;
+  assert.equal(checkId, 'good');
+  assert.equal(spec?.function, FUNCTION);
+  assert.equal(spec?.kind, hashing.HashCheckSpec_Kind.KIND_HUBS);
+  assert.deepEqual([spec?.newerThanVersion, spec?.falseAlarms], [2, 0.01]);
+  const shown = JSON.parse(out) as { state: string; flaggedItemIds: string[] };
+  assert.equal(shown.state, 'COMPLETED');
+  assert.deepEqual(shown.flaggedItemIds, ['07'.repeat(16)]);
+  assert.notEqual((await lethe('hash', 'check', 'emoji', 'uniqueness', '--id', 'bad')).status, 0);
+  assert.equal((await lethe('hash', 'check', 'emoji', 'nonsense')).status, 2);
 });

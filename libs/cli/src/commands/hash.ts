@@ -7,8 +7,10 @@ import { CLI } from '../errors.ts';
 import { follow } from '../follow.ts';
 import { type Plain, Progress, plain, print } from '../output.ts';
 import type { Cli } from '../program.ts';
+import { addHashPromote } from './hash-promote.ts';
 import { addHashProof } from './hash-proof.ts';
 import { addHashSearch } from './hash-search.ts';
+import { addHashWatch } from './hash-watch.ts';
 import { fullName, parentName } from './names.ts';
 import { addRootOptions, type RootOptions, rootOf } from './root.ts';
 
@@ -26,6 +28,8 @@ interface CreateOptions extends RootOptions {
   readonly featureSeed?: string;
   readonly modality: hashing.Modality[];
   readonly survivors?: keyof typeof SURVIVORS;
+  readonly gateEpsilon?: number;
+  readonly gate?: 'hold' | 'require' | 'report';
   readonly wait: boolean;
 }
 
@@ -41,6 +45,8 @@ const CREATE_HELP = `
 A function of several modalities gives one item for each that a record has (all its fields present), all on one codebook: a text
 finds pictures. --survivors says what an erasure does with stored codes of others that the changed function would compute otherwise:
 keep them (and count them in the certificate), reencode-changed, or retire every code of an earlier version.
+--gate says what an update has to show before it serves: hold an update that loses more than --gate-epsilon of retrieval quality on what
+is stored, require also that there be enough items to compare with, or report only and hold nothing.
 
 Examples:
   $ lethe hash create sensors --dataset sensors --code-bits 32
@@ -66,13 +72,30 @@ export function addHash(program: Command, cli: Cli): void {
         Object.keys(SURVIVORS),
       ),
     )
+    .addOption(
+      new Option('--gate <mode>', 'when an update is held (default hold)').choices([
+        'hold',
+        'require',
+        'report',
+      ]),
+    )
+    .option('--gate-epsilon <x>', 'loss of mAP that counts as none (default 0.05)', positive(1))
     .option('--no-wait', 'return as soon as it is requested')
     .addHelpText('after', CREATE_HELP)
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const platform = cli.platform(command);
       await platform.withClients('client', async (clients) => {
         const tenant = platform.tenant();
-        const { wait, dataset, root, modality: modalities, survivors, ...settings } = options;
+        const {
+          wait,
+          dataset,
+          root,
+          modality: modalities,
+          survivors,
+          gate,
+          gateEpsilon: epsilon = 0,
+          ...settings
+        } = options;
         const { hashing: contract } = await import('@lethe/contracts');
         const survivorCodes = survivors && contract.HashFunctionSpec_SurvivorCodes[SURVIVORS[survivors]];
         const made = await clients.hashing.createHashFunction({
@@ -82,6 +105,9 @@ export function addHash(program: Command, cli: Cli): void {
             root: await rootOf(clients, tenant, options),
             modalities,
             ...(survivorCodes === undefined ? {} : { survivorCodes }),
+            ...(gate || epsilon > 0
+              ? { gate: { epsilon, require: gate === 'require', reportOnly: gate === 'report' } }
+              : {}),
             ...settings,
           },
           requestId: randomUUID(),
@@ -103,8 +129,10 @@ export function addHash(program: Command, cli: Cli): void {
         await finish(cli, clients, made, options.wait, cli.globals(command).json === true);
       });
     });
+  addHashPromote(hash, cli, (clients, made, wait, json) => finish(cli, clients, made, wait, json));
   addShows(hash, cli);
   addHashSearch(hash, cli);
+  addHashWatch(hash, cli);
   addHashProof(hash, cli);
 }
 
@@ -136,15 +164,18 @@ function addShows(hash: Command, cli: Cli): void {
     });
   hash
     .command('versions <name>')
-    .description('versions that stored codes are of, with their fingerprints, and what the index holds')
+    .description(
+      'versions that stored codes are of, what the gate said of the newest and holds, what the index holds',
+    )
     .addHelpText('after', '\nExamples:\n  $ lethe hash versions emoji\n')
     .action(async (typed: string, _options: unknown, command: Command) => {
       const found = await get(typed, command);
       const { name, version, liveVersions, modalities, ledgerSize, segmentCount, ledgerRoot, itemCount } =
         found;
+      const { gate, held, reencoding } = found;
       const index = { itemCount, ledgerSize, segmentCount, ledgerRoot };
-      const shown = plain({ name, version, liveVersions, modalities, index });
-      print(cli.io, cli.globals(command).json === true, shown);
+      const shown = { name, version, liveVersions, modalities, index, gate, held, reencoding };
+      print(cli.io, cli.globals(command).json === true, await view(shown));
     });
 }
 
@@ -188,14 +219,17 @@ async function finish(
   print(cli.io, json, await view(end));
   const failed = end.conditions.find(({ type, reason }) => type === 'Learning' && reason === 'Failed');
   if (failed) throw CLI.OPERATION_FAILED(`${end.name} has not learned the root`);
+  if (end.held) throw CLI.VERSION_HELD(`the gate holds the version that was learned from ${end.held.root}`);
 }
 
-async function view(shown: hashing.HashFunction): Promise<Plain> {
+async function view(shown: Partial<hashing.HashFunction>): Promise<Plain> {
   const { common, hashing: contract } = await import('@lethe/contracts');
   return plain(shown, {
     state: [contract.HashFunction_State, 'STATE_'],
     status: [common.ConditionStatus, 'CONDITION_STATUS_'],
     survivorCodes: [contract.HashFunctionSpec_SurvivorCodes, 'SURVIVOR_CODES_'],
     tier: [contract.HashFunctionSpec_Tier, 'TIER_'],
+    verdict: [contract.GateReport_Verdict, 'VERDICT_'],
+    kind: [contract.GateComparison_Kind, 'KIND_'],
   });
 }
