@@ -10,12 +10,14 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lethe } from '@lethe/client';
-import { federation, learning, resourceName } from '@lethe/contracts';
+import { federation, hashing, learning, resourceName } from '@lethe/contracts';
 import { byteMatrix, splitColumns, takeColumns, vectorWidth } from '@lethe/datasets';
 import { create as createErasure } from '@lethe/erasure-service';
 import { hostedErasure } from '@lethe/erasure-service/hosted';
 import { STREAMS } from '@lethe/events';
 import { hostedFederation } from '@lethe/federation-service/hosted';
+import { createHashing } from '@lethe/hashing-service';
+import { hostedHashing } from '@lethe/hashing-service/hosted';
 import { RowStore, type RunningParty, runParty } from '@lethe/party';
 import { ALL } from '@lethe/platform';
 import { type CreateService, readConfig, startHost } from '@lethe/service';
@@ -62,6 +64,50 @@ const DEADLINES = { containMs: 3_000, confirmMs: 3_000, eraseMs: 6_000, auditMs:
 const hasty: CreateService = (deps, { config }) =>
   createErasure(deps, { keyDir: join(config.dataDirectory, 'erasure'), ...DEADLINES });
 
+/** The hashing service with windows that a hundred operators fill. */
+const watchful: CreateService = (deps) =>
+  createHashing(deps, {
+    drift: { window: 128, stride: 64, edgeItems: 128, referenceItemsMin: 512, anchors: 16 },
+  });
+
+/** An attack check with a result, and one that the records do not allow. */
+async function check({ auditor }: Running, fn: string): Promise<void> {
+  const { KIND_HUBS, KIND_UNIQUENESS } = hashing.HashCheckSpec_Kind;
+  const { STATE_COMPLETED, STATE_FAILED } = hashing.HashCheck_State;
+  for (const [checkId, kind, falseAlarms, wanted] of [
+    ['hubs', KIND_HUBS, 0.05, STATE_COMPLETED],
+    ['uniqueness', KIND_UNIQUENESS, 0, STATE_FAILED],
+  ] as const) {
+    const spec = { function: fn, kind, falseAlarms };
+    const { name } = await auditor.hashing.createHashCheck({ parent, checkId, spec, requestId: checkId });
+    for await (const { state } of auditor.hashing.watchHashCheck({ name }))
+      if (state !== hashing.HashCheck_State.STATE_RUNNING) assert.equal(state, wanted);
+  }
+}
+
+/** Queries like everybody's, then of one kind alone, until the function says that traffic has drifted. */
+async function drift(directory: string): Promise<void> {
+  const services = ALL.map((service) => (service === hostedHashing ? watchful : service));
+  const host = await startHost(readConfig(environmentOf(directory)), 'lethe', services);
+  const client = lethe({ address: host.address, token: tokenOf(directory, 'client') });
+  const name = resourceName('hashFunction', TENANT, 'states');
+  const ask = async (readings: typeof READINGS, count: number): Promise<void> => {
+    for (let i = 0; i < count; i++)
+      await client.hashing.encode({ name, payload: questionOf(readings[i % readings.length]!) });
+  };
+  await ask(READINGS, 600);
+  for (let drifted = false; !drifted; ) {
+    await ask(
+      READINGS.filter(({ label }) => label === 0),
+      64,
+    );
+    const { conditions } = await client.hashing.getHashFunction({ name });
+    drifted = conditions.some(({ type }) => type === 'Drifted');
+  }
+  client.close();
+  await host.close();
+}
+
 /** A private run that is cancelled while it trains, settles, goes on and is cancelled again. */
 async function stopAndResume(client: Running['client'], root: string, dpSgd: DpSgd): Promise<void> {
   const name = resourceName('trainingRun', TENANT, 'stopped');
@@ -79,7 +125,8 @@ async function stopAndResume(client: Running['client'], root: string, dpSgd: DpS
   assert.equal((await endedRun(client, 'stopped')).state, learning.TrainingRun_State.STATE_CANCELLED);
 }
 
-async function learn({ client, auditor, operator }: Running): Promise<string> {
+async function learn(running: Running): Promise<string> {
+  const { client, auditor, operator } = running;
   await client.vault.createDataset({ parent, datasetId: 'sensors', spec: SPEC_BYTES, requestId: 'create' });
   await ingest(client, dataset, READINGS.slice(0, 280).map(sent));
   const auditName = resourceName('audit', TENANT, 'canaries');
@@ -100,6 +147,7 @@ async function learn({ client, auditor, operator }: Running): Promise<string> {
   const { name: root } = await client.vault.commitDatasetRoot({ dataset, requestId: 'root-2' });
   await client.hashing.createUpdate({ name: fn, root, requestId: 'update' });
   await servedFunction(client, fn, 2);
+  await check(running, fn);
   const dpSgd = {
     epsilon: 8,
     delta: 1e-3,
@@ -240,6 +288,7 @@ await withDirectory(async (directory) => {
   await certified(running.auditor, await forget(running.auditor, people[3]!));
   for (const party of parties) await party.stop();
   await running.close();
+  await drift(directory);
   const impatient = ALL.map((service) => (service === hostedErasure ? hasty : service));
   // Without a federation service an owner never contains; with it but without the parties, one never erases.
   const alone = impatient.filter((service) => service !== hostedFederation);
