@@ -104,4 +104,9 @@ export const DATASETS = defineErrors({
     status: 'INVALID_ARGUMENT',
     remedy: 'Send a text with at least one character that is not a space, or leave the field out.',
   },
+  PICTURE_MALFORMED: {
+    code: 'LETHE-2322',
+    status: 'INVALID_ARGUMENT',
+    remedy: 'Give pictures of 32 x 32 grey values, one byte each: 255 is ink, 0 is paper.',
+  },
 });

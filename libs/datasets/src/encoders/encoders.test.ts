@@ -9,6 +9,7 @@ import { isError, sha256 } from '@lethe/std';
 import type { Tensor } from '@lethe/tensor';
 import { DATASETS } from '../errors.ts';
 import { isFetched, pinnedDataset } from '../pinned.ts';
+import { embedPictures } from './picture-net.ts';
 import { type Conversion, convertTfjs, type TfjsNode } from './tfjs.ts';
 import { float16, readTfjsWeights } from './tfjs-weights.ts';
 import { UseEncoder, useInputs, useModel } from './use.ts';
@@ -196,6 +197,12 @@ after(() => rmSync(empty, { recursive: true }));
 
 test('an encoder that is not here is refused with the command that fetches it', async () => {
   await assert.rejects(UseEncoder.load(empty), (error) => isError(error, DATASETS.DATASET_NOT_FETCHED));
+  await assert.rejects(embedPictures(new Uint8Array(1_024), empty), (error) =>
+    isError(error, DATASETS.DATASET_NOT_FETCHED),
+  );
+  await assert.rejects(embedPictures(new Uint8Array(1_025), empty), (error) =>
+    isError(error, DATASETS.PICTURE_MALFORMED),
+  );
 });
 
 /** Without the encoder a test says so and how to get it; nothing is made up in its place. */
