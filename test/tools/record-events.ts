@@ -21,6 +21,7 @@ import { hostedHashing } from '@lethe/hashing-service/hosted';
 import { RowStore, type RunningParty, runParty } from '@lethe/party';
 import { ALL } from '@lethe/platform';
 import { type CreateService, readConfig, startHost } from '@lethe/service';
+import { sleep } from '@lethe/std';
 import {
   environmentOf,
   type Running,
@@ -85,6 +86,19 @@ async function check({ auditor }: Running, fn: string): Promise<void> {
   }
 }
 
+/** An update that the gate holds: it must be compared, and seventy persons are too few for that. */
+async function hold({ client }: Running, first: string, later: string): Promise<void> {
+  const name = resourceName('hashFunction', TENANT, 'held');
+  const gate = { epsilon: 0, require: true, reportOnly: false };
+  const spec = { root: first, ...HASH_OPTIONS, gate };
+  await client.hashing.createHashFunction({ parent, functionId: 'held', spec, requestId: 'learn' });
+  await servedFunction(client, name, 1);
+  await client.hashing.createUpdate({ name, root: later, requestId: 'update' });
+  await servedFunction(client, name, 1);
+  for await (const { held, conditions } of client.hashing.watchHashFunction({ name }))
+    assert.ok(held ?? conditions.some(({ reason }) => reason === 'RootRequested'));
+}
+
 /** Queries like everybody's, then of one kind alone, until the function says that traffic has drifted. */
 async function drift(directory: string): Promise<void> {
   const services = ALL.map((service) => (service === hostedHashing ? watchful : service));
@@ -147,7 +161,9 @@ async function learn(running: Running): Promise<string> {
   const { name: root } = await client.vault.commitDatasetRoot({ dataset, requestId: 'root-2' });
   await client.hashing.createUpdate({ name: fn, root, requestId: 'update' });
   await servedFunction(client, fn, 2);
+  await holdAndPromote(client, first.name, root);
   await check(running, fn);
+  await hold(running, first.name, root);
   const dpSgd = {
     epsilon: 8,
     delta: 1e-3,
@@ -173,6 +189,23 @@ async function learn(running: Running): Promise<string> {
   };
   await trained(client, 'ensemble', { root, method: { $case: 'shardedEnsemble', value: shardedEnsemble } });
   return root;
+}
+
+/** A gate that no update passes, and the decision to serve it beside the version before until the stored codes are moved. */
+async function holdAndPromote(client: Running['client'], first: string, root: string): Promise<void> {
+  const name = resourceName('hashFunction', TENANT, 'guarded');
+  const gate = { epsilon: 1e-9, require: true, reportOnly: false };
+  const spec = { root: first, ...HASH_OPTIONS, gate };
+  await client.hashing.createHashFunction({ parent, functionId: 'guarded', spec, requestId: 'guarded' });
+  await servedFunction(client, name, 1);
+  const until = async (isThere: (fn: hashing.HashFunction) => boolean): Promise<void> => {
+    while (!isThere(await client.hashing.getHashFunction({ name }))) await sleep(50);
+  };
+  await client.hashing.createUpdate({ name, root, requestId: 'guarded-update' });
+  await until(({ held }) => held !== undefined);
+  const mode = hashing.PromoteHashVersionRequest_Mode.MODE_FAN_OUT;
+  await client.hashing.promoteHashVersion({ name, mode, requestId: 'guarded-promotion' });
+  await until(({ version, reencoding }) => version === 2 && reencoding === undefined);
 }
 
 /** Nothing can be learned from records without labels. @returns their root */
