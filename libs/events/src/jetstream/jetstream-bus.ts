@@ -47,6 +47,8 @@ import { assertServerVersion } from './version.ts';
 /** A leader's election took 6.8 s after a kill; four of them fit. */
 const APPEND_DEADLINE_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 5_000;
+/** A server that is up answers in milliseconds, but both sides may be starting on a busy machine; where nobody listens the refusal is immediate. */
+const CONNECT_TIMEOUT_MS = 20_000;
 /** Appends in flight in `appendMany`: 512 reached the highest rate in a sweep from 1 to 4,096. */
 const APPEND_WINDOW = 512;
 /** Messages read one by one from the leader before a consumer is worth its creation. */
@@ -87,7 +89,7 @@ export async function connectJetStream(options: JetStreamBusOptions): Promise<Je
       ...(user === undefined ? {} : { user }),
       ...(pass === undefined ? {} : { pass }),
       name: options.name,
-      timeout: REQUEST_TIMEOUT_MS,
+      timeout: CONNECT_TIMEOUT_MS,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 250,
       pingInterval: 10_000,
