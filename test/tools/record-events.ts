@@ -86,19 +86,6 @@ async function check({ auditor }: Running, fn: string): Promise<void> {
   }
 }
 
-/** An update that the gate holds: it must be compared, and seventy persons are too few for that. */
-async function hold({ client }: Running, first: string, later: string): Promise<void> {
-  const name = resourceName('hashFunction', TENANT, 'held');
-  const gate = { epsilon: 0, require: true, reportOnly: false };
-  const spec = { root: first, ...HASH_OPTIONS, gate };
-  await client.hashing.createHashFunction({ parent, functionId: 'held', spec, requestId: 'learn' });
-  await servedFunction(client, name, 1);
-  await client.hashing.createUpdate({ name, root: later, requestId: 'update' });
-  await servedFunction(client, name, 1);
-  for await (const { held, conditions } of client.hashing.watchHashFunction({ name }))
-    assert.ok(held ?? conditions.some(({ reason }) => reason === 'RootRequested'));
-}
-
 /** Queries like everybody's, then of one kind alone, until the function says that traffic has drifted. */
 async function drift(directory: string): Promise<void> {
   const services = ALL.map((service) => (service === hostedHashing ? watchful : service));
@@ -163,7 +150,6 @@ async function learn(running: Running): Promise<string> {
   await servedFunction(client, fn, 2);
   await holdAndPromote(client, first.name, root);
   await check(running, fn);
-  await hold(running, first.name, root);
   const dpSgd = {
     epsilon: 8,
     delta: 1e-3,
