@@ -266,6 +266,28 @@ test('FAN_OUT: both versions answer while codes are moved; a killed step is done
   await close();
 });
 
+test('a process that is killed right after the fact of the last step: the next start destroys the old weights', async () => {
+  const { world, close } = await updated(FIRST, SABOTAGE);
+  await close();
+  const killed = world.context();
+  const { learned } = await killed.functions.serving(ADDRESS);
+  const oldWeights = Buffer.from(bytesOf(learned.head.parts[0]!.fn.weights)).subarray(0, 256);
+  await promoteBy(killed, MODE_FAN_OUT);
+  const settle = killed.functions.settle.bind(killed.functions);
+  let calls = 0;
+  // The first call belongs to what was before.
+  killed.functions.settle = async (...of) =>
+    calls++ === 0 ? await settle(...of) : await Promise.reject(new Error('killed'));
+  await assert.rejects(moveCodes(killed, ADDRESS), /killed/);
+  const { current } = await killed.functions.load(ADDRESS);
+  assert.deepEqual([current?.reencoding?.step, current?.reencoding?.codesLeft], [1, 0n]);
+  await assert.rejects(atRestOf(world, world.context()), /AssertionError|Expected values/);
+  const { api, close: end } = await world.service();
+  assert.equal((await atRestOf(world, world.context())).includes(oldWeights), false);
+  assert.equal((await api.get()).reencoding, undefined);
+  await end();
+});
+
 test('an erasure while codes are moved: exact, no old weights are left, and the codes that are left are moved all the same', async () => {
   const { world, context, oldWeights } = await heldMany();
   await promoteBy(context, MODE_FAN_OUT);
