@@ -15,7 +15,7 @@ import {
   type DriftOptions,
   type DriftReference,
   type DriftReport,
-  driftReference,
+  driftReferenceSteps,
   type HashFunction,
   observeItems,
 } from '@lethe/hashing';
@@ -132,7 +132,7 @@ class Watch {
       const { featureDim } = this.encoder.fn.features;
       for (let at = 0; at < rows && !this.#closed; at += STEP_ROWS) {
         const step = features.subarray(at * featureDim, Math.min(rows, at + STEP_ROWS) * featureDim);
-        this.#look(step, onReport);
+        await this.#look(step, onReport);
         await breathe();
       }
       features.fill(0);
@@ -140,7 +140,7 @@ class Watch {
     }
   }
 
-  #look(features: Uint8Array, onReport: (report: DriftReport) => void): void {
+  async #look(features: Uint8Array, onReport: (report: DriftReport) => void): Promise<void> {
     const { fn } = this.encoder;
     const { codes, margins } = observeItems(fn, features);
     const bytes = fn.codebook.codeBits / 8;
@@ -149,7 +149,7 @@ class Watch {
       this.#codes.set(codes.subarray(0, taken * bytes), this.#collected * bytes);
       this.#margins.set(margins.subarray(0, taken), this.#collected);
       this.#collected += taken;
-      if (this.#collected === this.#options.referenceItemsMin) this.#begin();
+      if (this.#collected === this.#options.referenceItemsMin) await this.#begin();
     }
     if (this.#monitor && taken < margins.length) {
       this.#items += margins.length - taken;
@@ -161,11 +161,19 @@ class Watch {
   }
 
   /** The reference becomes counts; the codes of which it was made are overwritten. */
-  #begin(): void {
+  async #begin(): Promise<void> {
     const items = { codes: this.#codes, margins: this.#margins };
-    const reference = driftReference(items, this.encoder.fn.codebook, this.#options);
-    this.#digest = digestOf(reference);
-    this.#monitor = new DriftMonitor(reference);
+    const steps = driftReferenceSteps(items, this.encoder.fn.codebook, this.#options);
+    for (;;) {
+      const { done, value: reference } = steps.next();
+      if (done) {
+        this.#digest = digestOf(reference);
+        this.#monitor = new DriftMonitor(reference);
+        break;
+      }
+      await breathe();
+      if (this.#closed) return;
+    }
     this.#codes.fill(0);
     this.#codes = new Uint8Array(0);
     this.#margins = new Float64Array(0);

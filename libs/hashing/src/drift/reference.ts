@@ -106,15 +106,16 @@ export const noveltyLevel = ({ falseAlarmsPerWindow, window, stride }: DriftOpti
   (falseAlarmsPerWindow * NOVELTY_SHARE * stride) / (2 * window);
 
 /**
+ * Pauses after each stride, so that a server can do other work in between.
  * @param items in order of arrival, after promotion or from a probe set, NEVER those the function was fitted on: their codes are surer than those of
  * traffic. Items beyond a whole number of strides are not used.
  * @throws LETHE-3444 too few items  @throws LETHE-3402, LETHE-3403, LETHE-3410
  */
-export function driftReference(
+export function* driftReferenceSteps(
   items: DriftItems,
   codebook: Codebook,
   options: DriftOptions = DEFAULT_DRIFT,
-): DriftReference {
+): Generator<undefined, DriftReference> {
   check(options, items, codebook.codeBits);
   const { edgeItems, stride, anchors, seed } = options;
   const bytes = codebook.codeBits / 8;
@@ -136,9 +137,25 @@ export function driftReference(
     for (let a = 0; a < dim; a++) {
       if (vector[a] !== 0) for (let b = 0; b <= a; b++) products[a * dim + b]! += vector[a]! * vector[b]!;
     }
-    if (stretch.items === stride) tallies.push(stretch.take());
+    if (stretch.items === stride) {
+      tallies.push(stretch.take());
+      yield;
+    }
   }
   return referenceOf(options, profile, sumTallies(tallies), products);
+}
+
+/** As `driftReferenceSteps`, at once. */
+export function driftReference(
+  items: DriftItems,
+  codebook: Codebook,
+  options: DriftOptions = DEFAULT_DRIFT,
+): DriftReference {
+  const steps = driftReferenceSteps(items, codebook, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
 }
 
 /** The thresholds from the sums of a reference. */
