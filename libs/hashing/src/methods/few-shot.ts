@@ -4,8 +4,8 @@
  * Source: "Bag of Tricks for few-shot class-incremental learning" (abstract read): class rows assigned beforehand, increments that leave what is old
  * alone, more views of few samples. Different here: a copy is a fixed shift of one record and a repetition is a whole number, so all that a
  * record adds to the sums is a function of that record alone and leaves with it exactly. No mixtures of two records: taking out one of the two
- * could not equal never having had it without the other's help. The virtual classes of that paper are not here: three rotations
- * of the old classes on rows of their own cost old and new classes 2 to 8 points of mAP on the digits.
+ * could not equal never having had it without the other's help. The virtual classes of that paper are not here: turned
+ * pictures of the old classes, on rows of their own, made old and new classes worse on the digits (`hashing-methods.bench.ts`).
  */
 import { HASHING } from '../errors.ts';
 import { FEATURE_MAX } from '../features.ts';
