@@ -7,9 +7,8 @@
  * of its person. By the live version its code is the stored one, by the candidate that of its sealed features: no old weights are needed.
  *
  * Queries of both sides were learned, and a version flatters its members the more the fewer they were. So an update that brings many
- * records loses figures on its predecessors' members while it gets better for everybody else: on the digits up to 0.015 of mAP where two
- * classes come to eight, 0.05 where 7,000 items come to 400, with the default features; hence the default epsilon. It is a gate against
- * breakage and not a measure of progress.
+ * records loses figures on its predecessors' members while it gets better for everybody else: `gate-members.sim.ts` of `libs/hashing` has
+ * how much, and the default epsilon is for updates that double the records. It is a gate against breakage and no measure of progress.
  */
 import { hashing } from '@lethe/contracts';
 import {
