@@ -7,7 +7,7 @@ import { hadamardRows, leastDistance, simplexRows, simplexVertex, targetRow } fr
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `class-${i}`);
 
-/** "the prototypes are the vertices of a regular simplex" (Biondi et al. 2024; Pernici et al. 2021): all pairs at the angle whose cosine is -1/K. */
+/** Prototypes at the vertices of a regular simplex, after Biondi et al. 2024 and Pernici et al. 2021 (references in `class-rows.ts`): the cosine of any two is -1/K. */
 test('the simplex has K + 1 vertices of length 1 at equal angles', () => {
   const K = 16;
   for (let a = 0; a <= K; a++) {

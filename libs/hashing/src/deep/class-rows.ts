@@ -3,7 +3,7 @@
  * cut to signs. Both keep any two classes at least K / 4 bits apart.
  *
  * The simplex is that of Pernici, Bruni, Baecchi, Del Bimbo, "Regular Polytope Networks" (2021) and of "Stationary Representations" (Biondi, Pernici,
- * Ricci, Del Bimbo, CVPR 2024): "fixed classifier prototypes, set in advance for classes that are yet to come". K + 1 vertices of K dimensions have
+ * Ricci, Del Bimbo, CVPR 2024): class prototypes are fixed beforehand, those of classes to come included. K + 1 vertices of K dimensions have
  * equal angles; their signs after a rotation do not exactly, so a row that comes nearer than K / 4 to an earlier one is passed over, and further
  * rotations follow. That makes rows a prefix: more classes never move those there are.
  */

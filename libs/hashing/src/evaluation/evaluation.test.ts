@@ -92,6 +92,48 @@ test('gain: two shared labels count twice, ties share their ranks, nothing share
   );
 });
 
+test('two query codes: distances add up with their weights, and equal functions change no order', () => {
+  const labels = [[1], [2]];
+  const items = { codes: Uint8Array.of(0b0001, 0b0111), labels };
+  const queries = { codes: Uint8Array.of(0), labels: [[1]] };
+  const rank = (codes: readonly Uint8Array[], functions: Uint8Array, [current, storing] = [2, 1]) =>
+    rankingQuality(queries, items, 8, { current: current!, storing: storing!, codes, functions })
+      .averagePrecision[0];
+  assert.equal(rank([queries.codes], Uint8Array.of(0, 0)), 1);
+  // By the function of item 0 the query is seven bits from its code: 2 * 1 + 7 against 2 * 3 + 3, a tie.
+  assert.equal(rank([Uint8Array.of(0xee), queries.codes], Uint8Array.of(0, 1)), 0.75);
+  assert.equal(rank([Uint8Array.of(0xee), queries.codes], Uint8Array.of(0, 1), [1, 1]), 0.5);
+  assert.equal(rank([Uint8Array.of(0xee), queries.codes], Uint8Array.of(0, 1), [3, 1]), 1);
+  assert.throws(
+    () => rank([queries.codes], Uint8Array.of(0)),
+    (e) => isError(e, HASHING.SHAPE_MISMATCH),
+  );
+});
+
+test('items may be stored that were not learned from', async () => {
+  const fitted = new Set<number>();
+  const encoded = new Set<number>();
+  const spy: LifelongMethod = {
+    ...analyticMethod('lifelong', OPTIONS, { names: CLASSES, tasks: 3 }),
+    fit: ({ items }) => {
+      for (const group of items.text!.groups) fitted.add(group);
+    },
+    encodeNew: (_, { labels, groups: of }) => {
+      for (const group of of) encoded.add(group);
+      return new Uint8Array(labels.length * 4);
+    },
+    query: (modality, inputs) => new Uint8Array((inputs.length / set.modalities[modality]!.width) * 4),
+  };
+  const tasks = plan.tasks.map(({ classes, items }) => ({
+    classes,
+    items: items.filter((_, at) => at % 2 === 0),
+    stored: items.filter((_, at) => at % 2 === 1),
+  }));
+  await runProtocol(set, { ...plan, tasks }, spy, ACROSS);
+  assert.equal(fitted.size + encoded.size, 192);
+  assert.ok([...fitted].every((group) => !encoded.has(group)));
+});
+
 test('the plan keeps groups whole, and what a method is given has no query in it', async () => {
   const seen = new Set<number>();
   const spy: LifelongMethod = {

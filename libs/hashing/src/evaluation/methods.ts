@@ -17,7 +17,15 @@ export type AnalyticPolicy = 'lifelong' | 'full' | 'stale';
 export function analyticMethod(
   policy: AnalyticPolicy,
   options: CrossModalOptions,
-  { names, tasks }: { names: readonly string[]; tasks: number },
+  {
+    names,
+    tasks,
+    queryCodes,
+  }: {
+    names: readonly string[];
+    tasks: number;
+    queryCodes?: { readonly current: number; readonly storing: number };
+  },
 ): LifelongMethod {
   const head = createCrossModalHead(options);
   let codebook: Codebook = emptyCodebook(options.codeBits);
@@ -42,7 +50,8 @@ export function analyticMethod(
     fn = head.fit(sums, codebook, index + 1);
   };
   return {
-    name: policy,
+    name: queryCodes ? `${policy}, two query codes` : policy,
+    ...(queryCodes && { queryCodes }),
     codeBits: options.codeBits,
     databaseCodes: 'network',
     reencodesOld: policy === 'full',

@@ -24,7 +24,12 @@ export interface EvaluationSet {
 
 /** Groups by arrival. `taskPlan` of libs/datasets makes such plans. */
 export interface LifelongPlan {
-  readonly tasks: readonly { readonly classes: readonly number[]; readonly items: readonly number[] }[];
+  readonly tasks: readonly {
+    readonly classes: readonly number[];
+    readonly items: readonly number[];
+    /** Groups that are stored instead of those that are learned from, as when a function meets items it has not learned. */
+    readonly stored?: readonly number[];
+  }[];
   readonly heldOut: readonly number[];
   /** Task of `heldOut[i]`. */
   readonly arrivals: readonly number[];
@@ -53,6 +58,8 @@ export interface LifelongMethod {
   readonly databaseCodes: 'network' | 'label';
   /** Every stored code is computed anew after each fit. */
   readonly reencodesOld: boolean;
+  /** Absent: queries meet every item by their newest code. Else weights of the two distances of `StoringCodes`; not with `reencodesOld`. */
+  readonly queryCodes?: { readonly current: number; readonly storing: number };
   fit(task: Task): void | Promise<void>;
   /** Codes to be stored for items. @returns [n, codeBits / 8] */
   encodeNew(modality: string, items: LabelledItems): Uint8Array | Promise<Uint8Array>;
@@ -109,48 +116,63 @@ export async function runProtocol(
 ): Promise<ProtocolReport> {
   const names = Object.keys(set.modalities);
   const steps = plan.tasks.length;
-  const arriving = plan.tasks.map(({ items }) =>
-    Object.fromEntries(names.map((name) => [name, itemsOf(set, name, items)])),
-  );
+  const itemsBy = (groups: readonly number[]) =>
+    Object.fromEntries(names.map((name) => [name, itemsOf(set, name, groups)]));
+  const learned = plan.tasks.map(({ items }) => itemsBy(items));
+  const arriving = plan.tasks.map(({ stored }, t) => (stored ? itemsBy(stored) : learned[t]!));
   const queries = Object.fromEntries(names.map((name) => [name, itemsOf(set, name, plan.heldOut)]));
   const arrivals = new Map(plan.heldOut.map((group, i) => [group, plan.arrivals[i]!]));
   const encode = (name: string, task: number) => method.encodeNew(name, arriving[task]![name]!);
   const stored: Record<string, Uint8Array[]> = Object.fromEntries(names.map((name) => [name, []]));
+  /** Codes of all queries by each function so far. */
+  const asked: Record<string, Uint8Array[]> = Object.fromEntries(names.map((name) => [name, []]));
   const scores = directions.map(() => [] as number[][]);
   const last = new Set(plan.tasks.at(-1)!.classes);
   const reports: DirectionReport[] = [];
   for (let t = 0; t < steps; t++) {
-    await method.fit({ index: t, classes: plan.tasks[t]!.classes, items: arriving[t]! });
+    await method.fit({ index: t, classes: plan.tasks[t]!.classes, items: learned[t]! });
     const current: Record<string, Uint8Array[]> = {};
-    const asked: Record<string, Uint8Array> = {};
     for (const name of names) {
       const from = method.reencodesOld ? 0 : t;
       for (let s = from; s <= t; s++) stored[name]![s] = await encode(name, s);
       current[name] = stored[name]!.slice();
       for (let s = t + 1; s < steps; s++) current[name].push(await encode(name, s));
-      asked[name] = await method.query(name, queries[name]!.inputs);
+      asked[name]!.push(await method.query(name, queries[name]!.inputs));
     }
     for (const [d, [from, to]] of directions.entries()) {
       const { labels, groups } = queries[from]!;
       const bytes = method.codeBits / 8;
+      const all = [...labels.keys()];
+      /** Queries `at` over the stored items of tasks 0..k. */
+      const rank = (at: readonly number[], k: number) => {
+        const codesOf = (codes: Uint8Array) =>
+          concat(at.map((i) => codes.subarray(i * bytes, (i + 1) * bytes)));
+        const gallery = arriving.slice(0, k + 1);
+        const storing = method.queryCodes && {
+          ...method.queryCodes,
+          codes: asked[from]!.map(codesOf),
+          functions: Uint8Array.from(
+            gallery.flatMap((task, s) => task[to]!.labels.map(() => Math.min(s, t))),
+          ),
+        };
+        return rankingQuality(
+          { codes: codesOf(asked[from]![t]!), labels: at.map((i) => labels[i]!) },
+          {
+            codes: concat(current[to]!.slice(0, k + 1)),
+            labels: gallery.flatMap((task) => task[to]!.labels),
+          },
+          method.codeBits,
+          storing,
+        );
+      };
       const row = plan.tasks.map((_, k) => {
-        const at = [...groups.keys()].filter((i) => arrivals.get(groups[i]!) === k);
-        const some = {
-          codes: concat(at.map((i) => asked[from]!.subarray(i * bytes, (i + 1) * bytes))),
-          labels: at.map((i) => labels[i]!),
-        };
-        const items = {
-          codes: concat(current[to]!.slice(0, k + 1)),
-          labels: arriving.slice(0, k + 1).flatMap((task) => task[to]!.labels),
-        };
-        return meanOf(rankingQuality(some, items, method.codeBits).averagePrecision);
+        const at = all.filter((i) => arrivals.get(groups[i]!) === k);
+        return meanOf(rank(at, k).averagePrecision);
       });
       scores[d]!.push(row);
       if (t < steps - 1) continue;
-      const items = { codes: concat(stored[to]!), labels: arriving.flatMap((task) => task[to]!.labels) };
-      const quality = rankingQuality({ codes: asked[from]!, labels }, items, method.codeBits);
+      const quality = rank(all, steps - 1);
       const isNew = (i: number) => labels[i]!.some((label) => last.has(label));
-      const all = [...labels.keys()];
       const chance = plan.tasks.map((_, k) => {
         const gallery = arriving.slice(0, k + 1).flatMap((task) => task[to]!.labels);
         const some = labels.filter((_, i) => arrivals.get(groups[i]!) === k);

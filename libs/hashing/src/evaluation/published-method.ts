@@ -21,13 +21,33 @@ export interface PublishedMethodOptions {
 }
 
 /** Bytes as floats around 0, of a size near 1. */
-const floats = (bytes: Uint8Array): Float32Array => Float32Array.from(bytes, (byte) => (byte - 128) / 64);
+export const floatsOf = (bytes: Uint8Array): Float32Array =>
+  Float32Array.from(bytes, (byte) => (byte - 128) / 64);
 
-function packRows(codes: Int8Array, codeBits: number): Uint8Array {
+/** @param codes [n, K] of +1 and -1  @returns [n, K / 8] */
+export function packRows(codes: Int8Array, codeBits: number): Uint8Array {
   const rows = Array.from({ length: codes.length / codeBits }, (_, i) =>
     packCode(codes.subarray(i * codeBits, (i + 1) * codeBits)),
   );
   return new Uint8Array(Buffer.concat(rows));
+}
+
+/** Every view of the first modality with the item of its group in the second. */
+export function pairedItems(spec: DeepSpec, task: Task): DeepItems {
+  const [many, one] = spec.modalities as [DeepSpec['modalities'][number], DeepSpec['modalities'][number]];
+  const views = task.items[many.name]!;
+  const partners = task.items[one.name]!;
+  const { width } = one;
+  const rowOf = new Map(partners.groups.map((group, row) => [group, row]));
+  const other = new Uint8Array(views.groups.length * width);
+  for (const [at, group] of views.groups.entries()) {
+    const row = rowOf.get(group)!;
+    other.set(partners.inputs.subarray(row * width, (row + 1) * width), at * width);
+  }
+  return {
+    inputs: { [many.name]: floatsOf(views.inputs), [one.name]: floatsOf(other) },
+    labels: views.labels,
+  };
 }
 
 /** Both kinds of stored codes over one training, in turn: what the first has trained by a task the second reads. */
@@ -50,26 +70,14 @@ function publishedMethod(
 ): LifelongMethod {
   const { spec, classes, engine } = setup;
   const { codeBits } = spec;
-  const [many, one] = spec.modalities.map(({ name }) => name) as [string, string];
+  const many = spec.modalities[0]!.name;
   const run: PublishedRun = setup;
   let state: PublishedState | undefined;
   /** Records of a group, in order of views. */
   const records = new Map<number, number[]>();
 
-  const paired = (task: Task): DeepItems => {
-    const views = task.items[many]!;
-    const partners = task.items[one]!;
-    const width = spec.modalities[1]!.width;
-    const rowOf = new Map(partners.groups.map((group, row) => [group, row]));
-    const other = new Uint8Array(views.groups.length * width);
-    for (const [at, group] of views.groups.entries()) {
-      const row = rowOf.get(group)!;
-      other.set(partners.inputs.subarray(row * width, (row + 1) * width), at * width);
-    }
-    return { inputs: { [many]: floats(views.inputs), [one]: floats(other) }, labels: views.labels };
-  };
   const network = async (modality: string, inputs: Uint8Array) =>
-    packRows(await deepCodes(engine, spec, state!.parameters, modality, floats(inputs)), codeBits);
+    packRows(await deepCodes(engine, spec, state!.parameters, modality, floatsOf(inputs)), codeBits);
   const stored = (items: LabelledItems): Uint8Array => {
     const all = publishedDatabaseCodes(state!);
     const taken = new Map<number, number>();
@@ -92,8 +100,8 @@ function publishedMethod(
         records.set(group, [...(records.get(group) ?? []), before + at]);
       }
       states[task.index] ??= state
-        ? await incrementPublished(run, state, paired(task), classes)
-        : await trainPublished(run, paired(task), classes);
+        ? await incrementPublished(run, state, pairedItems(spec, task), classes)
+        : await trainPublished(run, pairedItems(spec, task), classes);
       state = states[task.index]!;
     },
     // Items of tasks to come have no code of training yet: the network's stands in for the row of transfer forward.

@@ -9,6 +9,19 @@ export interface CodeSet {
   readonly labels: readonly (readonly number[])[];
 }
 
+/**
+ * A second code of every query, by the function that stored the item at hand. The distance is
+ * `current * d(code now, item) + storing * d(code by the item's function, item)`, an integer; equal functions give a multiple of the one.
+ */
+export interface StoringCodes {
+  readonly current: number;
+  readonly storing: number;
+  /** Codes of all queries, [n, codeBits / 8], by function. */
+  readonly codes: readonly Uint8Array[];
+  /** Of each item: which of `codes`. */
+  readonly functions: Uint8Array;
+}
+
 export interface RankingQuality {
   /** Tie-aware AP over all items by query; one shared label makes an item relevant. NaN if none is. */
   readonly averagePrecision: Float64Array;
@@ -42,14 +55,28 @@ function discountSums(count: number): Float64Array {
 }
 
 /** @throws LETHE-3403 codes and labels differ in number */
-export function rankingQuality(queries: CodeSet, items: CodeSet, codeBits: number): RankingQuality {
+export function rankingQuality(
+  queries: CodeSet,
+  items: CodeSet,
+  codeBits: number,
+  storing?: StoringCodes,
+): RankingQuality {
   const codeBytes = codeBits / 8;
   for (const { codes, labels } of [queries, items]) {
     if (codes.length !== labels.length * codeBytes) {
       throw HASHING.SHAPE_MISMATCH('codes and labels differ in number');
     }
   }
+  if (
+    storing &&
+    (storing.functions.length !== items.labels.length ||
+      storing.codes.some((codes) => codes.length !== queries.codes.length))
+  ) {
+    throw HASHING.SHAPE_MISMATCH('the codes of storing functions are not those of these queries and items');
+  }
   const n = items.labels.length;
+  const older = storing?.codes.map((codes) => wordsOf(codes, codeBytes).words) ?? [];
+  const most = storing ? (storing.current + storing.storing) * codeBits : codeBits;
   const q = wordsOf(queries.codes, codeBytes);
   const x = wordsOf(items.codes, codeBytes);
   const discounts = discountSums(n);
@@ -71,13 +98,20 @@ export function rankingQuality(queries: CodeSet, items: CodeSet, codeBits: numbe
       rank += tally[count]!;
     }
     for (const at of members) {
-      const sizes = new Uint32Array(codeBits + 1);
-      const relevant = new Uint32Array(codeBits + 1);
-      const gains = new Float64Array(codeBits + 1);
+      const sizes = new Uint32Array(most + 1);
+      const relevant = new Uint32Array(most + 1);
+      const gains = new Float64Array(most + 1);
       for (let i = 0; i < n; i++) {
         let d = 0;
         for (let w = 0; w < x.width; w++)
           d += popcount32(q.words[at * x.width + w]! ^ x.words[i * x.width + w]!);
+        if (storing) {
+          const own = older[storing.functions[i]!]!;
+          let second = 0;
+          for (let w = 0; w < x.width; w++)
+            second += popcount32(own[at * x.width + w]! ^ x.words[i * x.width + w]!);
+          d = storing.current * d + storing.storing * second;
+        }
         sizes[d]!++;
         if (shared[i]! > 0) {
           relevant[d]!++;
@@ -87,7 +121,7 @@ export function rankingQuality(queries: CodeSet, items: CodeSet, codeBits: numbe
       averagePrecision[at] = expectedAveragePrecision(sizes, relevant);
       let seen = 0;
       let sum = 0;
-      for (let d = 0; d <= codeBits; d++) {
+      for (let d = 0; d <= most; d++) {
         const size = sizes[d]!;
         if (size > 0) sum += (gains[d]! / size) * (discounts[seen + size]! - discounts[seen]!);
         seen += size;
