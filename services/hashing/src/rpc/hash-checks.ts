@@ -1,7 +1,6 @@
 import { checkId, common, hashing, parseName, resourceName, tenantOf } from '@lethe/contracts';
 import type { Partially } from '@lethe/rpc';
 import { datasetOfRoot, watch } from '@lethe/service';
-import { hex } from '@lethe/std';
 import { decodeIds, isKind, partOf } from '../checks.ts';
 import { excludedOf, functionAddress, type HashingContext, servingOf } from '../context.ts';
 import { type CheckAggregate, isSettled, requestCheck } from '../domain/check.ts';
@@ -80,12 +79,11 @@ async function flaggedOf(
     return [];
   }
   const { learned } = await servingOf(context, spec.function);
-  const wanted = new Set(ids.map(hex));
   const contained = excludedOf(context, spec.function).excludedOwners;
   const live: Uint8Array[] = [];
   for (const id of ids) {
-    const entry = wanted.has(hex(id)) ? learned.index.entry(id) : undefined;
-    if (entry?.kind === 'live' && !contained?.has(entry.owner)) live.push(id);
+    const entry = learned.index.entry(id);
+    if (entry.kind === 'live' && !contained?.has(entry.owner)) live.push(id);
   }
   return live;
 }

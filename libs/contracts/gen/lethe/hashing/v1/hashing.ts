@@ -672,7 +672,10 @@ export namespace HashCheck_State {
 /** Aggregates alone. */
 export interface HashCheckResult {
   functionVersion: number;
-  /** What the check warns of was found. */
+  /**
+   * HUBS: an item was flagged. UNIQUENESS: the interval of the AUC leaves out 0.5. TARGETED: attacked inputs find more of the attacker's
+   * class than they did.
+   */
   alarm: boolean;
   outcome: { $case: "targeted"; value: TargetedOutcome } | { $case: "hubs"; value: HubsOutcome } | {
     $case: "uniqueness";
