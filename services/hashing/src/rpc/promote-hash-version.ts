@@ -11,8 +11,10 @@ export async function promoteHashVersion(
   { name, root, mode, requestId }: hashing.PromoteHashVersionRequest,
 ): Promise<Partially<hashing.HashFunction>> {
   const address = functionAddress(name);
+  // An id that an update was asked with names another request.
+  const eventId = requestEventId(`${name}|promotion`, requestId);
   await context.functions.aggregates.propose(address.tenant, address.id, (state) =>
-    requestPromotion(state, name, { root, mode }, requestEventId(name, requestId)),
+    requestPromotion(state, name, { root, mode }, eventId),
   );
   return await resource(context, address);
 }
