@@ -9,16 +9,19 @@ const index = (details: Claim['details']): Claim[] => [
 ];
 
 test('what becomes of survivors’ codes is said as their policy has it', () => {
-  const counts = { churn: '44', survivors: '7996' };
+  const counts = { churn: '44', storedCodesThatDiffer: '2100', survivors: '7996' };
   const [kept, ...others] = survivorsCodes(index({ survivorCodes: 'KEEP', ...counts }));
-  assert.match(kept!, /^f\/index: .*stay as they were \(policy KEEP\).* 44 of 7996 would differ/);
+  assert.match(
+    kept!,
+    /^f\/index: .*stay as they were \(policy KEEP\).* 2100 of 7996 would differ.*alone would have given 44 of them/,
+  );
   assert.equal(others.length, 0);
   const renewed = { ...counts, survivorCodes: 'REENCODE_CHANGED', reencodedCodes: '51', ledgerVersion: '3' };
   assert.match(
     survivorsCodes(index(renewed))[0]!,
-    /51 codes of 7996 .* version 3 .*gives otherwise without the person/,
+    /51 of 7996 codes .* version 3 .*all that the function now gives otherwise/,
   );
   const retired = { ...renewed, survivorCodes: 'RETIRE', reencodedCodes: '7000' };
-  assert.match(survivorsCodes(index(retired))[0]!, /7000 codes of 7996 .*every code of an earlier version/);
+  assert.match(survivorsCodes(index(retired))[0]!, /7000 of 7996 codes .*all of an earlier version/);
   assert.match(survivorsCodes(index({}))[0]!, /an unknown number of an unknown number would differ/);
 });

@@ -197,21 +197,21 @@ export function survivorsCodes(claims: readonly Claim[]): string[] {
 }
 
 function whatBecame({
-  survivorCodes,
+  survivorCodes: policy = 'KEEP',
   churn,
+  storedCodesThatDiffer,
   survivors,
   reencodedCodes,
   ledgerVersion,
 }: Claim['details']): string {
   const others = survivors ?? 'an unknown number';
+  const share = `the person's leaving alone would have given ${churn ?? 'an unknown number'} of them another code`;
   if (reencodedCodes === undefined) {
-    return `codes of other people's items stay as they were (policy ${survivorCodes ?? 'KEEP'}); they were computed by functions that had seen the person, and ${churn ?? 'an unknown number'} of ${others} would differ if encoded again.`;
+    return `codes of other people's items stay as they were (policy ${policy}); they were computed by functions that had seen the person. Encoded again, ${storedCodesThatDiffer ?? 'an unknown number'} of ${others} would differ, because of the person and of all updates since; ${share}.`;
   }
   const which =
-    survivorCodes === 'RETIRE'
-      ? 'every code of an earlier version'
-      : 'each that the function gives otherwise without the person';
-  return `${reencodedCodes} codes of ${others} other people's items were computed anew as version ${ledgerVersion ?? 'unknown'} of the ledger (policy ${survivorCodes}: ${which}); the others stay as they were.`;
+    policy === 'RETIRE' ? 'all of an earlier version' : 'all that the function now gives otherwise';
+  return `${reencodedCodes} of ${others} codes of other people's items were computed anew by the function without the person, as version ${ledgerVersion ?? 'unknown'} of the ledger (policy ${policy}: ${which}); ${share}.`;
 }
 
 function noAudit(saga: Saga, report: AuditReport | undefined): string[] {
