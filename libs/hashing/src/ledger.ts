@@ -136,8 +136,13 @@ export function decodeLedgerEntry(bytes: Uint8Array, codeBits: number): LedgerEn
   throw HASHING.BYTES_MALFORMED('these bytes are no ledger entry', { details: { bytes: bytes.length } });
 }
 
-/** RFC 6962 leaf hash of an entry, 32 bytes. */
-export const ledgerLeaf = (entry: LedgerEntry): Uint8Array => leafHash(encodeLedgerEntry(entry));
+/** RFC 6962 leaf hash of an entry, 32 bytes; leaves no copy of the entry. */
+export function ledgerLeaf(entry: LedgerEntry): Uint8Array {
+  const bytes = encodeLedgerEntry(entry);
+  const leaf = leafHash(bytes);
+  bytes.fill(0);
+  return leaf;
+}
 
 export class CodeLedger {
   readonly codeBits: number;
@@ -173,10 +178,12 @@ export class CodeLedger {
       if (salt.length !== SALT_BYTES) throw HASHING.SHAPE_MISMATCH('a salt has 32 bytes');
     }
     if (this.#indexOf.has(hex(itemId))) throw HASHING.ITEM_EXISTS('the item has an entry in the ledger');
-    const own = decodeLedgerEntry(encodeLedgerEntry(entry), this.codeBits);
+    const bytes = encodeLedgerEntry(entry);
+    const own = decodeLedgerEntry(bytes, this.codeBits);
+    bytes.fill(0);
     this.#entries.push(own);
     this.#indexOf.set(hex(itemId), this.size - 1);
-    return this.#tree.append(encodeLedgerEntry(own));
+    return this.#tree.appendLeafHash(ledgerLeaf(own));
   }
 
   /** @throws LETHE-3408 */

@@ -71,6 +71,8 @@ interface Plan<P> {
   readonly prove: (before: Tree, after: Tree) => P;
   /** Brings the table to the new state, at the commit. */
   readonly apply: () => void;
+  /** Overwrites what the change holds beside its segments, whichever way it ends. */
+  readonly wipe?: () => void;
 }
 
 interface Tree {
@@ -211,20 +213,32 @@ export class CodeIndex {
     this.#refuseSecondChange();
     const count = checkBatch(batch, this);
     this.#refuseKnown(batch.ids, count);
-    const salts = batch.salts ?? this.#options.random.bytes(count * SALT_BYTES);
+    // Copies, also of a Buffer, whose `slice` shares memory: the caller may use its own again before the commit.
+    const own = {
+      ...batch,
+      ids: new Uint8Array(batch.ids),
+      codes: new Uint8Array(batch.codes),
+      salts: batch.salts ? new Uint8Array(batch.salts) : this.#options.random.bytes(count * SALT_BYTES),
+    };
+    const { ids, codes, salts } = own;
     const size = this.#size + count;
     const segments = new Map<number, Segment>();
-    for (let done = 0; done < count; ) {
-      const number = Math.floor((this.#size + done) / SEGMENT_ROWS);
-      const to = Math.min(count, (number + 1) * SEGMENT_ROWS - this.#size);
-      const place = { codeBits: this.codeBits, classes: this.classes, number };
-      const rows = rowsOf({ ...batch, salts }, done, to, this);
-      if (this.#held[number]) this.#treeOf(number);
-      segments.set(number, Segment.appended(this.#held[number]?.segment, place, rows));
-      done = to;
+    try {
+      for (let done = 0; done < count; ) {
+        const number = Math.floor((this.#size + done) / SEGMENT_ROWS);
+        const to = Math.min(count, (number + 1) * SEGMENT_ROWS - this.#size);
+        const place = { codeBits: this.codeBits, classes: this.classes, number };
+        if (this.#held[number]) this.#treeOf(number);
+        const rows = rowsOf(own, done, to, this);
+        segments.set(number, Segment.appended(this.#held[number]?.segment, place, rows));
+        done = to;
+      }
+    } catch (error) {
+      codes.fill(0);
+      throw error;
+    } finally {
+      salts.fill(0);
     }
-    const ids = batch.ids.slice();
-    const codes = batch.codes.slice();
     return await this.#prepare({
       segments,
       size,
@@ -233,8 +247,8 @@ export class CodeIndex {
       apply: () => {
         const first = count === 0 ? this.#size : this.#table.addAll(ids, codes);
         assert(first === this.#size, 'lanes are leaves');
-        codes.fill(0);
       },
+      wipe: () => codes.fill(0),
     });
   }
 
@@ -302,6 +316,8 @@ export class CodeIndex {
       for (const [i, row] of rows.entries()) codes.set(codeOf.get(number * SEGMENT_ROWS + row)!, i * width);
       const salts = this.#options.random.bytes(rows.length * SALT_BYTES);
       segments.set(number, this.#held[number]!.segment.reencoded(rows, codes, salts, fnVersion));
+      codes.fill(0);
+      salts.fill(0);
     }
     const changed = indices.map((index) => ({
       index,
@@ -521,8 +537,12 @@ export class CodeIndex {
       codes.set(segment.columns.codes, (first * this.codeBits) / 8);
       for (const row of segment.erasedRows()) gone.push(first + row);
     }
-    const first = this.#table.addAll(ids, codes);
-    codes.fill(0);
+    let first: number;
+    try {
+      first = this.#table.addAll(ids, codes);
+    } finally {
+      codes.fill(0);
+    }
     assert(first === 0, 'lanes are leaves');
     const erased = new Uint8Array(gone.length * ITEM_ID_BYTES);
     for (const [i, index] of gone.entries()) {
@@ -609,6 +629,7 @@ export class CodeIndex {
   async #prepare<P>(plan: Plan<P>): Promise<Change<P>> {
     const wipe = (): void => {
       for (const segment of plan.segments.values()) segment.wipe();
+      plan.wipe?.();
     };
     this.#changing = wipe;
     const { store } = this.#options;
@@ -653,6 +674,7 @@ export class CodeIndex {
       commit: async () => {
         end();
         plan.apply();
+        plan.wipe?.();
         this.#held = held;
         this.#size = plan.size;
         this.#ledgerVersion = ledgerVersion;

@@ -10,12 +10,15 @@ function prefixed(scratch: Uint8Array): Uint8Array {
   return new Uint8Array(hash('sha256', scratch, 'buffer'));
 }
 
-/** SHA-256(0x00 | data) */
+/** SHA-256(0x00 | data); leaves no copy of the data */
 export function leafHash(data: Uint8Array): Uint8Array {
   const scratch = new Uint8Array(1 + data.length);
   scratch[0] = LEAF;
   scratch.set(data, 1);
-  return prefixed(scratch);
+  const result = prefixed(scratch);
+  // What a leaf is of may have to be forgotten; freed memory keeps its bytes.
+  scratch.fill(0);
+  return result;
 }
 
 /** Hashes are public: the scratch of one call may hold another's operands. */

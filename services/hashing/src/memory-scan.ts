@@ -1,4 +1,4 @@
-/** Looks for byte strings in this process's memory: what an erasure has to have overwritten. */
+/** Looks for byte strings in memory that is handed to it, such as an index's: what an erasure has to have overwritten. Not in all of the process. */
 
 /**
  * @param regions memory that holds what the needles came from @param needles at least 8 bytes each

@@ -107,7 +107,7 @@ async function eraseFrom(
   }
 }
 
-/** Everything that a crash may have left is gone, and the memory of this process holds nothing of the erased: what the claims say. */
+/** Everything that a crash may have left is gone, and the memory of the index holds nothing of the erased: what the claims say. */
 async function finished(
   { functions, checks }: HashingContext,
   address: Address,
@@ -126,12 +126,15 @@ async function finished(
     needles.flatMap(({ kind, hex: text }) => (kind === 'ledger-salt' ? [Buffer.from(text, 'hex')] : [])),
   );
   if (residue > 0) {
-    throw HASHING_SERVICE.RESIDUE('memory holds bytes of erased entries', {
+    throw HASHING_SERVICE.RESIDUE('the memory of an index holds bytes of erased entries', {
       details: { function: address.name, places: residue },
     });
   }
   return {
-    claims: done.claims.map((claim) => ({ ...claim, details: { ...claim.details, residualInMemory: '0' } })),
+    claims: done.claims.map((claim) => ({
+      ...claim,
+      details: { ...claim.details, residualInIndexMemory: '0' },
+    })),
     needles: done.needles,
     attestations: [],
   };
