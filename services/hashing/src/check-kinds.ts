@@ -4,8 +4,8 @@ import type { Row } from '@lethe/datasets';
 import {
   attackTargets,
   classCode,
+  distance,
   encodeFeatures,
-  expectedOccurrences,
   flagExtreme,
   uniquenessSignal,
 } from '@lethe/hashing';
@@ -32,6 +32,11 @@ const ATTACK_STEPS = 20;
 /** Entries, and attacked records, between two breaths. */
 const ENTRIES_STEP = 2_048;
 const ATTACKED_STEP = 4;
+/** Codes that a probe is held against between two breaths. */
+const SCANNED_STEP = 65_536;
+
+/** Codes, and the row of the gallery where the probe itself lies, if it does. */
+type Probes = readonly { readonly row: number | undefined; readonly code: Uint8Array }[];
 
 const unfit = ({ address }: Checked, why: string) =>
   HASHING_SERVICE.CHECK_UNFIT(why, { details: { function: address.name } });
@@ -113,13 +118,12 @@ function newestBefore(versions: Uint32Array, wanted: number): number {
 }
 
 /**
- * Items of the gallery whose N_10 is extreme among that of older ones. Overwrites and restores codes of the gallery.
+ * Items of the gallery whose N_10 is extreme among that of older ones.
  * @returns rows that are flagged; undefined if there is no newer item, or no older one
  */
 export async function judgeNewer(
   asked: {
-    /** Codes, and the row of the gallery where the probe itself lies, if it does. */
-    readonly probes: readonly { readonly row: number | undefined; readonly code: Uint8Array }[];
+    readonly probes: Probes;
     /** [n, codeBits / 8] */
     readonly gallery: Uint8Array;
     readonly isNewer: (row: number) => boolean;
@@ -144,31 +148,39 @@ export async function judgeNewer(
   };
 }
 
-/** One probe between two breaths: a pass over all codes, some 20 ms for a million. */
+/**
+ * `expectedOccurrences` of `libs/hashing` in steps, so that searches have their turn, and without the row where a probe itself lies.
+ * @returns [n]
+ */
 async function countOccurrences(
-  probes: readonly { readonly row: number | undefined; readonly code: Uint8Array }[],
+  probes: Probes,
   codes: Uint8Array,
   codeBits: number,
   breathe: () => Promise<void>,
 ): Promise<Float64Array> {
   const bytes = codeBits / 8;
-  const sum = new Float64Array(codes.length / bytes);
-  for (const { row, code } of probes) {
-    const at = (row ?? 0) * bytes;
-    const own = codes.slice(at, at + bytes);
-    // The farthest code there is stands in the probe's own place: nothing ranks behind it.
-    if (row !== undefined)
-      codes.set(
-        code.map((byte) => ~byte & 0xff),
-        at,
-      );
-    const found = expectedOccurrences(code, codes, codeBits, HUB_NEIGHBOURS);
-    codes.set(own, at);
-    own.fill(0);
-    for (let i = 0; i < sum.length; i++) sum[i]! += found[i]!;
-    await breathe();
+  const count = codes.length / bytes;
+  const occurrences = new Float64Array(count);
+  const distances = new Uint16Array(count);
+  for (const { row: own, code } of probes) {
+    const sizes = new Uint32Array(codeBits + 1);
+    for (let from = 0; from < count; from += SCANNED_STEP) {
+      for (let row = from; row < Math.min(count, from + SCANNED_STEP); row++) {
+        distances[row] = distance(code, 0, codes, row * bytes, bytes);
+        if (row !== own) sizes[distances[row]!]!++;
+      }
+      await breathe();
+    }
+    let radius = 0;
+    let nearer = 0;
+    while (radius < codeBits && nearer + sizes[radius]! < HUB_NEIGHBOURS) nearer += sizes[radius++]!;
+    const share = Math.min(1, (HUB_NEIGHBOURS - nearer) / sizes[radius]!);
+    for (let row = 0; row < count; row++) {
+      if (row === own || distances[row]! > radius) continue;
+      occurrences[row]! += distances[row]! < radius ? 1 : share;
+    }
   }
-  return sum;
+  return occurrences;
 }
 
 /**
