@@ -16,4 +16,10 @@ export const DEMO = defineErrors({
     status: 'INTERNAL',
     remedy: 'The message says what the service said; LETHE_LOG=info shows its log.',
   },
+  DATA_MISSING: {
+    code: 'LETHE-5204',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Run the command that the message names where npm can reach its packages, then the demonstration again.',
+  },
 });

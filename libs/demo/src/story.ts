@@ -1,8 +1,8 @@
 /** The story, step by step: each function is one step of the README's tour, talks to the platform over gRPC, and returns figures. */
 import { randomInt } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { audit, erasure, federation, hashing, learning, resourceName } from '@lethe/contracts';
+import { audit, federation, type hashing, learning, resourceName } from '@lethe/contracts';
 import {
   byteMatrix,
   type DataRecord,
@@ -23,6 +23,22 @@ import { DEMO } from './errors.ts';
 import { accuracy, chunks, inFlight, meanPrecision } from './measure.ts';
 import { type Platform, runToEnd, runWorker, startParty } from './platform.ts';
 import type { PrivateModel, Summary } from './summary.ts';
+import {
+  type CertificateFiles,
+  changedCodes,
+  failed,
+  type Issued,
+  ingestRecords,
+  issued,
+  listCodes,
+  type NamedRecord,
+  plantedFound,
+  type Scene,
+  stateName,
+  untilFinal,
+  untilServing,
+  verifyFiles,
+} from './work.ts';
 import type { FullRetrain } from './workers/full-retrain.ts';
 
 const CANARIES = 2_500;
@@ -35,12 +51,9 @@ const NEIGHBOURS = 1_000;
 const PARTIES = ['left', 'right'] as const;
 const MODEL = { subject: 'digits-dp', record: 'digits-dp-record', ensemble: 'digits-ensemble' } as const;
 
-export interface Stage {
-  readonly platform: Platform;
+export interface Stage extends Scene {
   /** This run's folder: party files, replay files. */
   readonly folder: string;
-  /** Shows what is going on inside a step. */
-  readonly note: (text: string) => void;
   readonly summary: Summary;
 }
 
@@ -60,23 +73,14 @@ const names = (tenant: string) => ({
   ensemble: resourceName('model', tenant, MODEL.ensemble),
 });
 
-function ingest({ platform }: Stage, from: number, records: readonly DataRecord[]) {
-  const { dataset } = names(platform.tenant);
-  return platform.client.vault.ingest(
-    (async function* () {
-      yield { message: { $case: 'header' as const, value: { dataset, requestId: `from-${from}` } } };
-      for (const [i, record] of records.entries()) {
-        const value = {
-          sequence: BigInt(i + 1),
-          subjectId: record.subjectId,
-          recordId: recordId(from + i),
-          payload: encodePayload(spec, record),
-        };
-        yield { message: { $case: 'record' as const, value } };
-      }
-    })(),
-  );
-}
+const numbered = (from: number, records: readonly DataRecord[]): NamedRecord[] =>
+  records.map((record, i) => ({ ...record, recordId: recordId(from + i) }));
+
+const ingest = ({ platform }: Stage, from: number, records: readonly DataRecord[]) =>
+  ingestRecords(platform, names(platform.tenant).dataset, spec, {
+    requestId: `from-${from}`,
+    records: numbered(from, records),
+  });
 
 /** 1. People's records and, between them, canary subjects that belong to nobody. @returns name of the first root */
 export async function ingestFirstWave(stage: Stage): Promise<string> {
@@ -120,30 +124,6 @@ export async function ingestSecondWave(stage: Stage): Promise<string> {
   return root.name;
 }
 
-interface Found {
-  readonly conditions: readonly { readonly message: string }[];
-}
-
-const failed = (what: string, conditions: Found['conditions']): LetheError =>
-  DEMO.WORK_FAILED(
-    `${what}: ${conditions.map((condition) => condition.message).join('; ') || 'no reason given'}`,
-  );
-
-async function untilServing({ platform, note }: Stage, version: number): Promise<hashing.HashFunction> {
-  const { fn } = names(platform.tenant);
-  for await (const state of platform.client.hashing.watchHashFunction({ name: fn })) {
-    if (state.state === hashing.HashFunction_State.STATE_FAILED)
-      throw failed('the hash function failed', state.conditions);
-    if (state.state === hashing.HashFunction_State.STATE_SERVING && state.version >= version) {
-      note(
-        `hash function version ${state.version}: ${state.itemCount} items, ledger ${hex(state.ledgerRoot).slice(0, 16)}…`,
-      );
-      return state;
-    }
-  }
-  throw DEMO.WORK_FAILED('the hash function is not served');
-}
-
 /** 3a. The function learns digits 0-7 and indexes their codes. */
 export async function learnHashFunction(stage: Stage, root: string): Promise<void> {
   const { parent } = names(stage.platform.tenant);
@@ -154,7 +134,7 @@ export async function learnHashFunction(stage: Stage, root: string): Promise<voi
     spec: { root, codeBits, featureDim, lambda, featureSeed: seed },
     requestId: 'learn',
   });
-  await untilServing(stage, 1);
+  await untilServing(stage, names(stage.platform.tenant).fn, 1);
 }
 
 async function encodeAll(
@@ -166,13 +146,6 @@ async function encodeAll(
     platform.client.hashing.encode({ name: fn, payload: encodePayload(spec, { values: row.values }) }),
   );
   return concatBytes(...answers.map((answer) => answer.code));
-}
-
-async function listCodes({ platform }: Stage): Promise<hashing.CodeEntry[]> {
-  const { fn } = names(platform.tenant);
-  const entries: hashing.CodeEntry[] = [];
-  for await (const entry of platform.auditor.hashing.listCodes({ name: fn })) entries.push(entry);
-  return entries;
 }
 
 const asCodes = (entries: readonly hashing.CodeEntry[]) => ({
@@ -188,8 +161,14 @@ export async function updateHashFunction(stage: Stage, root: string): Promise<vo
   const newClasses = data.waveClasses[1]!;
   const labels = labelsOf(data.test);
   const stale = {
-    codes: concatBytes(asCodes(await listCodes(stage)).codes, await encodeAll(stage, secondWave)),
-    labels: Int32Array.from([...asCodes(await listCodes(stage)).labels, ...labelsOf(secondWave)]),
+    codes: concatBytes(
+      asCodes(await listCodes(stage.platform, names(stage.platform.tenant).fn)).codes,
+      await encodeAll(stage, secondWave),
+    ),
+    labels: Int32Array.from([
+      ...asCodes(await listCodes(stage.platform, names(stage.platform.tenant).fn)).labels,
+      ...labelsOf(secondWave),
+    ]),
   };
   const before = meanPrecision(
     { codes: await encodeAll(stage, data.test), labels },
@@ -197,12 +176,11 @@ export async function updateHashFunction(stage: Stage, root: string): Promise<vo
     codeBits,
     newClasses,
   );
-  const old = await listCodes(stage);
+  const old = await listCodes(stage.platform, names(stage.platform.tenant).fn);
   await platform.client.hashing.createUpdate({ name: fn, root, requestId: 'update' });
-  const updated = await untilServing(stage, 2);
-  const now = await listCodes(stage);
-  const codeOf = new Map(now.map((entry) => [hex(entry.itemId), hex(entry.code)]));
-  const changed = old.filter((entry) => codeOf.get(hex(entry.itemId)) !== hex(entry.code)).length;
+  const updated = await untilServing(stage, fn, 2);
+  const now = await listCodes(stage.platform, names(stage.platform.tenant).fn);
+  const changed = changedCodes(old, now);
   const after = meanPrecision(
     { codes: await encodeAll(stage, data.test), labels },
     asCodes(now),
@@ -419,13 +397,8 @@ export async function trainEnsemble(stage: Stage, root: string): Promise<number>
   return await modelAccuracy(stage, model.name);
 }
 
-export interface Erased {
-  readonly certificate: Uint8Array;
-  readonly keyFile: Uint8Array;
-}
-
 /** 6-8. One person is forgotten; the DELETE canaries go the same way; the audit looks; the certificate is issued. */
-export async function forget(stage: Stage, accuracyBefore: number): Promise<Erased> {
+export async function forget(stage: Stage, accuracyBefore: number): Promise<Issued> {
   const { platform, note } = stage;
   const { auditor, client, tenant } = platform;
   const { parent, fn, ensemble, federation: federationName } = names(tenant);
@@ -473,18 +446,12 @@ export async function forget(stage: Stage, accuracyBefore: number): Promise<Eras
     () => false,
     (error: unknown) => error instanceof LetheError && error.reason === 'SUBJECT_ERASED',
   );
-  const certificate = await auditor.erasure.getCertificate({ name });
-  const verifyKey = await auditor.erasure.getVerifyKey({ parent });
-  const body = JSON.parse(new TextDecoder().decode(certificate.content)).body;
+  const { certificate, keyFile, body } = await issued(platform, name);
   stage.summary.erasure = {
     status: stateName(final.state),
     secondsToCertificate,
     residualBytes: Number(final.residualBytes),
-    plantedFound:
-      body.scan?.stores.reduce(
-        (sum: number, store: { plantedFoundBefore: number }) => sum + store.plantedFoundBefore,
-        0,
-      ) ?? 0,
+    plantedFound: plantedFound(body),
     itemsFoundBefore,
     itemsFoundAfter,
     reingestionRefused,
@@ -496,35 +463,7 @@ export async function forget(stage: Stage, accuracyBefore: number): Promise<Eras
   note(
     `federation after the erasure: accuracy ${(await federationAccuracy(stage)).toFixed(4)} (${federationName.split('/').at(-1)})`,
   );
-  return { certificate: certificate.content, keyFile: verifyKey.content };
-}
-
-function stateName(state: number): string {
-  const entry = Object.entries(erasure.ErasureRequest_State).find(([, value]) => value === state);
-  return entry ? entry[0].replace('STATE_', '') : String(state);
-}
-
-const FINAL: ReadonlySet<number> = new Set([
-  erasure.ErasureRequest_State.STATE_CERTIFIED,
-  erasure.ErasureRequest_State.STATE_PARTIAL,
-  erasure.ErasureRequest_State.STATE_REFUSED,
-  erasure.ErasureRequest_State.STATE_FAILED,
-]);
-
-async function untilFinal({ platform, note }: Stage, name: string): Promise<erasure.ErasureRequest> {
-  let shown = '';
-  for await (const request of platform.auditor.erasure.watchErasureRequest({ name })) {
-    const phase = request.progress?.phase ?? '';
-    if (phase !== shown) note(phase);
-    shown = phase;
-    if (FINAL.has(request.state)) {
-      if (request.state !== erasure.ErasureRequest_State.STATE_CERTIFIED) {
-        for (const condition of request.conditions) note(`${condition.type}: ${condition.message}`);
-      }
-      return request;
-    }
-  }
-  throw DEMO.WORK_FAILED('the erasure did not end');
+  return { certificate, keyFile };
 }
 
 /** Another process trains every shard from nothing on the survivors' records and must arrive at the digests on record. */
@@ -559,19 +498,6 @@ async function equalsNeverSeen({ platform, folder, note }: Stage): Promise<boole
 }
 
 /** 9. An outsider verifies the files with the stand-alone verifier, then a changed copy. */
-export async function verify(stage: Stage, files: { certificate: string; key: string }): Promise<string[]> {
-  const check = (certificate: string) =>
-    runToEnd('libs/certificate/src/verify-cli.ts', [certificate, '--key', files.key, '--json']);
-  const good = await check(files.certificate);
-  const text = readFileSync(files.certificate, 'utf8');
-  const changed = join(stage.folder, 'changed-certificate.json');
-  writeFileSync(changed, text.replace(/"found":0/, '"found":1'));
-  const bad = await check(changed);
-  const answer = JSON.parse(bad.output) as { failedCheck?: string };
-  stage.summary.certificate = {
-    verified: good.code === 0,
-    tamperedRejected: bad.code === 1,
-    tamperedFailedCheck: answer.failedCheck ?? '',
-  };
-  return [good.output, bad.output];
+export async function verify(stage: Stage, files: CertificateFiles): Promise<void> {
+  stage.summary.certificate = await verifyFiles(stage.folder, files);
 }
