@@ -8,7 +8,14 @@ import type {
   DeepParameters,
   DeepSpec,
 } from '../deep/index.ts';
-import { addCodes, deepCodes, emptyCodeSums, hadamardRows, trainDeepSession } from '../deep/index.ts';
+import {
+  addCodes,
+  deepCodes,
+  emptyCodeSums,
+  hadamardRows,
+  initialDeepParameters,
+  trainDeepSession,
+} from '../deep/index.ts';
 import type { LabelledItems, LifelongMethod, Task } from './protocol.ts';
 import { floatsOf, packRows, pairedItems } from './published-method.ts';
 
@@ -22,11 +29,14 @@ export interface DeepMethodOptions {
   readonly seed: string;
   readonly engine: DeepEngine;
   readonly classes: number;
+  /** Number of tasks that will come. */
+  readonly tasks: number;
 }
 
 /**
  * `lifelong`  a session over each task's records and the sums of the codes stored so far, which stay as they are
- * `full`      after each task, one session over all records so far from new parameters, and every code anew
+ * `full`      one session over all records after the last task, and every code anew. Until then its parameters are untrained: of its scores only those
+ *             after the last task mean something
  */
 export function deepMethod(policy: 'lifelong' | 'full', setup: DeepMethodOptions): LifelongMethod {
   const { spec, classes, engine } = setup;
@@ -53,6 +63,8 @@ export function deepMethod(policy: 'lifelong' | 'full', setup: DeepMethodOptions
     const items = pairedItems(spec, task);
     if (policy === 'full') {
       records = records ? joined(records, items) : items;
+      previous = initialDeepParameters(spec, setup.seed);
+      if (task.index < setup.tasks - 1) return;
       const outcome = await trainDeepSession({ ...session(records, task.index), options: setup.options });
       previous = outcome.parameters;
       return;
