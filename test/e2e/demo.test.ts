@@ -1,36 +1,18 @@
 /** `npm run demo -- --json`, as a new user would run it; every figure that the demonstration promises is held to its bar. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { type CertificateFile, runVerify } from '@lethe/certificate';
 import type { Summary } from '@lethe/demo/summary';
+import { runDemo } from './support-small/demo.ts';
 import { withDirectory } from './support-small/platform.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SECONDS_MAX = 180;
-
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const demo = (out: string): Promise<Ended> =>
-  new Promise((done) => {
-    const args = ['libs/demo/src/main.ts', '--json', '--out', out];
-    const { LETHE_DATA_DIR: _, LETHE_PORT: __, ...environment } = process.env;
-    const options = { cwd: ROOT, env: environment, maxBuffer: 16 * 1024 * 1024, timeout: 400_000 };
-    const child = execFile(process.execPath, args, options, (_error, stdout, stderr) =>
-      done({ code: child.exitCode ?? -1, stdout, stderr }),
-    );
-  });
 
 test('the demonstration keeps what it promises', { timeout: 420_000 }, async (t) => {
   await withDirectory(async (out) => {
-    const { code, stdout, stderr } = await demo(out);
+    const { code, stdout, stderr } = await runDemo('libs/demo/src/main.ts', out);
     assert.equal(code, 0, stderr.slice(-2_000));
     assert.match(stderr, /The 2,000 subjects are synthetic/, 'progress goes to standard error');
     const summary = JSON.parse(stdout) as Summary;

@@ -11,10 +11,10 @@ const LINES = [
 
 const STYLE = `:root{--first:#1f6f78;--second:#c2571a}
 @media(prefers-color-scheme:dark){:root{--first:#5cc3cf;--second:#f0975f}}
-body{max-width:66rem}.wide{overflow-x:auto}.wide table{min-width:54rem}.found{display:flex;gap:3px;white-space:nowrap}
-.e{display:inline-block;width:26px;height:26px;padding:2px;border-radius:6px;border:1px solid transparent;background:#fff center/24px no-repeat content-box}
+body{max-width:66rem}.wide{overflow-x:auto}.wide table{min-width:54rem}.wide td{vertical-align:middle}td:first-child{font-weight:600}.wide td:first-child{white-space:nowrap}.found{display:flex;gap:3px;white-space:nowrap}
+.e{display:inline-block;width:26px;height:26px;padding:2px;border-radius:6px;border:1px solid transparent;background:#fff center/24px no-repeat;vertical-align:middle}
 .e.new{border-color:var(--good);box-shadow:0 0 0 1px var(--good)}.e.gone{border-color:var(--second);box-shadow:0 0 0 1px var(--second)}
-figure{margin:1rem 0}svg{width:100%;max-width:44rem;height:auto;font:12px system-ui,sans-serif;fill:var(--ink)}td:first-child{font-weight:600}`;
+figure{margin:1rem 0}svg{width:100%;max-width:44rem;height:auto;font:12px system-ui,sans-serif;fill:var(--ink)}`;
 
 const answersOf = ({ steps, forgotten }: EmojiSummary): Answer[] => [
   ...steps.flatMap((step) => step.answers),
@@ -157,7 +157,8 @@ function costTable(steps: readonly Step[]): string {
     'old codes changed',
     'root over them, before and after',
   ];
-  return `<p>Statistics and solve are processor time of the update. The solve depends on the number of features and not on how much was learned before.</p><div class="wide">${table(head, rows)}</div>`;
+  return `<p>Statistics and solve are processor time of the update. The solve depends on the number of features and not on how much was learned before.
+The gate compares a new version with those that stored codes are of; UNTESTED says that of one of them fewer than 100 owners have an item, too few to compare.</p><div class="wide">${table(head, rows)}</div>`;
 }
 
 function forgottenSection(forgotten: Forgotten): string {
