@@ -81,6 +81,10 @@ test('one class too many, an unknown class and an odd length are refused', () =>
     (e) => isError(e, HASHING.CLASS_UNKNOWN),
   );
   assert.throws(
+    () => targetCode(allocateClasses(emptyCodebook(64), ['a']), []),
+    (e) => isError(e, HASHING.CLASS_UNKNOWN),
+  );
+  assert.throws(
     () => emptyCodebook(48),
     (e) => isError(e, HASHING.OPTION_INVALID),
   );

@@ -77,8 +77,12 @@ export function classCode(codebook: Codebook, classIndex: number): Int8Array {
   return Int8Array.from({ length: codeBits }, (_, bit) => sign * hadamard(row, bit));
 }
 
-/** Target of an item with the given classes: sign of the sum of their rows, the tie row where the sum is 0. @returns [K] of +1 and -1 */
+/**
+ * Target of an item with the given classes: sign of the sum of their rows, the tie row where the sum is 0.
+ * @returns [K] of +1 and -1  @throws LETHE-3402 no class, or one without a row
+ */
 export function targetCode(codebook: Codebook, classIndices: readonly number[]): Int8Array {
+  if (classIndices.length === 0) throw HASHING.CLASS_UNKNOWN('an item has no class');
   const codes = [...new Set(classIndices)].map((index) => classCode(codebook, index));
   return Int8Array.from({ length: codebook.codeBits }, (_, bit) => {
     const sum = codes.reduce((total, code) => total + code[bit]!, 0);

@@ -35,11 +35,13 @@ export interface HashFunction {
   /** Row allocation: the classes in the order of their codebook rows. */
   readonly codebook: Codebook;
   readonly lambda: number;
-  /** 1, 2, … */
+  /** 1, 2, …; 0 before the first fit, with weights of 0. */
   readonly version: number;
   /** W [D, K] row-major. */
   readonly weights: Float64Array;
 }
+
+const VERSION_MAX = 0xffff_ffff;
 
 /** @throws LETHE-3403, LETHE-3409, LETHE-3410 */
 export function fitHashFunction(
@@ -50,7 +52,7 @@ export function fitHashFunction(
   if (statistics.featureDim !== features.featureDim || statistics.codeBits !== codebook.codeBits) {
     throw HASHING.SHAPE_MISMATCH('the statistics belong to another hash function');
   }
-  if (!Number.isInteger(version) || version < 1 || version > 0xffff_ffff) {
+  if (!Number.isInteger(version) || version < 1 || version > VERSION_MAX) {
     throw HASHING.OPTION_INVALID('version is not an integer in 1..2^32-1', { details: { version } });
   }
   return { features, codebook, lambda, version, weights: solveWeights(statistics, lambda) };
@@ -131,7 +133,16 @@ export function encodeHashFunction(fn: HashFunction): Uint8Array {
   return concatBytes(encodeHeader(fn), Uint8Array.of(0), bytesOf(fn.weights));
 }
 
-/** Strict inverse of `encodeHashFunction`: accepts no other bytes. @throws LETHE-3405 */
+/** Whether a fit, or none yet, can have made the numbers. */
+const isFitted = ({ lambda, version, weights }: HashFunction): boolean =>
+  Number.isFinite(lambda) &&
+  lambda > 0 &&
+  Number.isInteger(version) &&
+  version >= 0 &&
+  version <= VERSION_MAX &&
+  weights.every(Number.isFinite);
+
+/** Strict inverse of `encodeHashFunction`: accepts no other bytes, and no numbers that no fit makes. @throws LETHE-3405 */
 export function decodeHashFunction(bytes: Uint8Array): HashFunction {
   try {
     const end = bytes.indexOf(0);
@@ -152,7 +163,8 @@ export function decodeHashFunction(bytes: Uint8Array): HashFunction {
       version,
       weights: new Float64Array(new Uint8Array(bytes.subarray(end + 1)).buffer),
     };
-    if (fn.weights.length === featureDim * codeBits && equalBytes(encodeHashFunction(fn), bytes)) return fn;
+    const whole = fn.weights.length === featureDim * codeBits && isFitted(fn);
+    if (whole && equalBytes(encodeHashFunction(fn), bytes)) return fn;
   } catch (cause) {
     throw HASHING.BYTES_MALFORMED('these bytes are no hash function', { cause });
   }

@@ -206,6 +206,29 @@ test('what cannot have been in the sums does not come out of them, and other sha
   );
 });
 
+test('nothing is left of no items, the bias comes out with its item, and targets are +1 and -1', () => {
+  const underflow = (e: unknown) => isError(e, HASHING.STATISTICS_UNDERFLOW);
+  const { features, targets } = batch(items.slice(0, 1));
+  const one = addItems(empty, { features, targets });
+  const all = subtractItems(one, { features, targets });
+  assert.equal(hex(statisticsDigest(all)), hex(statisticsDigest(empty)));
+  // The same record with another target: every diagonal agrees, the cross sums do not.
+  const turned = targets.map((target) => target.map((bit) => -bit));
+  assert.throws(() => subtractItems(one, { features, targets: turned }), underflow);
+  const fewer = features.slice();
+  fewer[fewer.findIndex((f) => f > 1)]!--;
+  assert.throws(() => subtractItems(one, { features: fewer, targets }), underflow);
+  const unbiased = features.slice();
+  unbiased[D - 1] = 126;
+  assert.throws(() => subtractItems(sumsOf(items.slice(0, 50)), { features: unbiased, targets }), underflow);
+  for (const bit of [0, 2, 100]) {
+    assert.throws(
+      () => addItems(empty, { features, targets: [new Int8Array(K).fill(bit)] }),
+      (e) => isError(e, HASHING.SHAPE_MISMATCH),
+    );
+  }
+});
+
 test('a Gram matrix that no items can have is refused, not turned into NaN', () => {
   const sums = sumsOf(items);
   const gram = sums.gram.slice();
@@ -254,6 +277,32 @@ test('a hash function comes back from its bytes, and from no others', () => {
     assert.throws(
       () => decodeHashFunction(other),
       (e) => isError(e, HASHING.BYTES_MALFORMED),
+    );
+  // Before the first fit a function has version 0 and no weights.
+  const unfitted = { ...fn, version: 0, weights: new Float64Array(D * K) };
+  assert.deepEqual(decodeHashFunction(encodeHashFunction(unfitted)), unfitted);
+});
+
+test('numbers that no fit makes are no hash function', () => {
+  const fn = fit(sumsOf(items));
+  const withWeight = (value: number) => ({ weights: fn.weights.map((w, i) => (i === 7 ? value : w)) });
+  const impossible = [
+    withWeight(Number.NaN),
+    withWeight(Number.POSITIVE_INFINITY),
+    { lambda: 0 },
+    { lambda: -5 },
+    { lambda: null as unknown as number },
+    { lambda: '1' as unknown as number },
+    { version: -1 },
+    { version: 1.5 },
+    { version: 2 ** 32 },
+    { version: 'one' as unknown as number },
+  ];
+  for (const change of impossible)
+    assert.throws(
+      () => decodeHashFunction(encodeHashFunction({ ...fn, ...change })),
+      (e) => isError(e, HASHING.BYTES_MALFORMED),
+      JSON.stringify(Object.keys(change)),
     );
 });
 

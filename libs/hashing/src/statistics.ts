@@ -89,6 +89,9 @@ function accumulate(statistics: HeadStatistics, batch: LabelledFeatures, sign: 1
   checkBatch(statistics, batch);
   const { featureDim: dim, codeBits } = statistics;
   const { features, targets } = batch;
+  if (targets.some((target) => target.some((bit) => bit !== 1 && bit !== -1))) {
+    throw HASHING.SHAPE_MISMATCH('a target is not made of +1 and -1');
+  }
   const items = statistics.items + sign * targets.length;
   assert(items <= ITEMS_MAX, `${items} items no longer sum exactly`);
   if (items < 0) throw HASHING.STATISTICS_UNDERFLOW('more items are taken out than were put in');
@@ -118,12 +121,19 @@ export function addItems(statistics: HeadStatistics, batch: LabelledFeatures): H
  */
 export function subtractItems(statistics: HeadStatistics, batch: LabelledFeatures): HeadStatistics {
   const next = accumulate(statistics, batch, -1);
-  for (let i = 0; i < next.featureDim; i++) {
-    if (next.gram[i * next.featureDim + i]! < 0) {
+  const { featureDim, items, gram, cross } = next;
+  // The bias feature is 127 in every item: its sum is the bound itself, and an item without it does not come out.
+  const most = items * FEATURE_MAX ** 2;
+  for (let i = 0; i < featureDim; i++) {
+    const squares = gram[i * featureDim + i]!;
+    if (squares < 0 || squares > most) {
       throw HASHING.STATISTICS_UNDERFLOW('items are taken out that were never put in', {
         details: { feature: i },
       });
     }
+  }
+  if (items === 0 && [gram, cross].some((sums) => sums.some((value) => value !== 0))) {
+    throw HASHING.STATISTICS_UNDERFLOW('no item is left, but something of one is');
   }
   return next;
 }

@@ -103,6 +103,9 @@ test('conformal p-values are valid for any distribution, ties included, and flag
     [1, 0.8, 0.2],
   );
   assert.throws(() => flagExtreme(draw(98), draw(1), 0.01), { code: 'LETHE-3410' }, 'cannot be told with 98');
+  const nan = Float64Array.of(1, Number.NaN);
+  assert.throws(() => conformalPValues(draw(9), nan), { code: 'LETHE-3410' });
+  assert.throws(() => conformalPValues(nan, draw(1)), { code: 'LETHE-3410' });
 });
 
 /** Codes of a class, each bit flipped with this probability. */

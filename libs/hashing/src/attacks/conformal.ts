@@ -4,8 +4,12 @@ import { HASHING } from '../errors.ts';
 /**
  * p = (1 + number of reference values at least as large) / (1 + number of reference values), one per value. A value from the reference's
  * own distribution has P(p <= alpha) <= alpha for every alpha (Vovk, Gammerman and Shafer 2005), ties included.
+ * @throws LETHE-3410 a value is NaN: it is neither larger nor smaller than another, and would never be flagged
  */
 export function conformalPValues(reference: Float64Array, values: Float64Array): Float64Array {
+  if (reference.some(Number.isNaN) || values.some(Number.isNaN)) {
+    throw HASHING.OPTION_INVALID('a value to be judged, or one of the reference, is no number');
+  }
   const sorted = reference.toSorted();
   return values.map((value) => {
     let [low, high] = [0, sorted.length];

@@ -103,6 +103,11 @@ test('a declared class more changes no sum; a class count is the number of its i
 test('bytes come back as they went; altered, cut and foreign bytes are refused', () => {
   const bytes = encodeCodeSums(addCodes(empty, rowsOf(3, 20)));
   assert.deepEqual(encodeCodeSums(decodeCodeSums(bytes)), bytes);
+  // A Buffer from the pool, at whatever offset.
+  assert.deepEqual(
+    encodeCodeSums(decodeCodeSums(Buffer.concat([Buffer.alloc(3), bytes]).subarray(3))),
+    bytes,
+  );
   const half = bytes.slice();
   new DataView(half.buffer).setFloat64(4 + 16, 19, true);
   for (const bad of [

@@ -241,7 +241,8 @@ export function decodeCodeSums(bytes: Uint8Array): CodeSums {
     HASHING.BYTES_MALFORMED(`sums of codes: ${why}`, { details: { bytes: bytes.length } });
   if (bytes.length < 36 || (bytes.length - 4) % 8 !== 0 || HEADER.some((byte, i) => bytes[i] !== byte))
     throw malformed('no LCS1 header');
-  const all = new Float64Array(bytes.slice(4).buffer);
+  // A copy at offset 0; the `slice` of a Buffer would share memory.
+  const all = new Float64Array(new Uint8Array(bytes.subarray(4)).buffer);
   if (all.some((value) => !Number.isSafeInteger(value) || Object.is(value, -0)))
     throw malformed('an entry is no integer');
   let at = 0;
