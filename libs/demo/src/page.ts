@@ -1,4 +1,5 @@
 /** The frame of a report: one self-contained page for a person to read, in the light or dark colours that they chose. No scripts, no network. */
+import type { Verified } from './summary.ts';
 
 const STYLE = `:root{color-scheme:light dark;--ink:#22262b;--paper:#fbfaf7;--soft:#555b63;--line:#d8d4ca;--shade:#f0ede5;--good:#1f6f4a}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e2dc;--paper:#1b1d20;--soft:#a9adb3;--line:#43474d;--shade:#282b30;--good:#7fd1a8}}
@@ -32,6 +33,14 @@ ${sections.join('\n')}
 `;
 
 export const section = (title: string, inner: string): string => `<h2>${title}</h2>${inner}`;
+
+export const verifierSection = ({ verified, tamperedRejected, tamperedFailedCheck }: Verified): string =>
+  section(
+    'Checked by an outsider',
+    `<p>The stand-alone verifier ${verified ? 'accepted' : '<b>refused</b>'} the certificate, and ${tamperedRejected ? 'refused' : '<b>accepted</b>'} a copy in
+which one figure had been changed, by the check <code>${html(tamperedFailedCheck)}</code>. To do it again:</p>
+<pre>npx lethe certificate verify certificate.json --key verify-key.json</pre>`,
+  );
 
 /** Cells are HTML. */
 export function table(head: readonly string[], rows: readonly (readonly string[] | undefined)[]): string {

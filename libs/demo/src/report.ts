@@ -1,7 +1,7 @@
 /** `report.html`: one self-contained page about a run, for a person to read. No scripts, no network. */
 import type { CertificateFile } from '@lethe/certificate';
 import { rocPoints } from '@lethe/statistics';
-import { html, page, percent, section, table } from './page.ts';
+import { html, page, percent, section, table, verifierSection } from './page.ts';
 import type { PrivateModel, Summary } from './summary.ts';
 
 const COLOURS = { out: '#7a7f87', keep: '#c2571a', delete: '#2b8a95' } as const;
@@ -79,14 +79,7 @@ process got from all data in shuffled order. The update saved ${percent(hashing.
       'What it does not cover',
       `<ul>${body.outOfScope.map((line) => `<li>${html(line)}</li>`).join('')}</ul><p>${html(body.limits)}</p>`,
     ),
-    certificate
-      ? section(
-          'Checked by an outsider',
-          `<p>The stand-alone verifier ${certificate.verified ? 'accepted' : '<b>refused</b>'} the certificate, and ${certificate.tamperedRejected ? 'refused' : '<b>accepted</b>'} a copy in
-which one figure had been changed, by the check <code>${html(certificate.tamperedFailedCheck)}</code>. To do it again:</p>
-<pre>npx lethe certificate verify certificate.json --key verify-key.json</pre>`,
-        )
-      : '',
+    certificate ? verifierSection(certificate) : '',
   ];
   return page({
     title: 'Lethe: one person forgotten',

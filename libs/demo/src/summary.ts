@@ -19,6 +19,14 @@ export interface PrivateModel {
   readonly neighboringRelation: string;
 }
 
+/** What the stand-alone verifier said of the certificate and of a changed copy of it. */
+export interface Verified {
+  readonly verified: boolean;
+  readonly tamperedRejected: boolean;
+  /** Name of the check that refused the changed certificate. */
+  readonly tamperedFailedCheck: string;
+}
+
 /**
  * `summary.json`: the figures of a run. A key is absent when its step did not run; no value is ever filled in.
  */
@@ -92,12 +100,7 @@ export interface Summary {
     /** Probability of not passing had a quarter of KEEP's effect remained. */
     power: number;
   };
-  certificate?: {
-    verified: boolean;
-    tamperedRejected: boolean;
-    /** Name of the check that refused the changed certificate. */
-    tamperedFailedCheck: string;
-  };
+  certificate?: Verified;
   /** Wall clock of the whole run. */
   seconds?: number;
 }

@@ -7,6 +7,7 @@ import { type DataRecord, type DatasetSpec, encodePayload } from '@lethe/dataset
 import { hex, type LetheError } from '@lethe/std';
 import { DEMO } from './errors.ts';
 import { type Platform, runToEnd } from './platform.ts';
+import type { Verified } from './summary.ts';
 
 /** A platform and a way to show what is going on. */
 export interface Scene {
@@ -151,12 +152,6 @@ export function writeIssued(folder: string, { certificate, keyFile }: Issued): C
   writeFileSync(files.certificate, certificate);
   writeFileSync(files.key, keyFile);
   return files;
-}
-
-export interface Verified {
-  readonly verified: boolean;
-  readonly tamperedRejected: boolean;
-  readonly tamperedFailedCheck: string;
 }
 
 /** The stand-alone verifier, a process of its own, on the certificate and on a changed copy of it. @param folder for the copy */

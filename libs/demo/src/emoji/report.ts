@@ -1,6 +1,6 @@
 /** `report.html` of the emoji demonstration: what was found as groups arrived, the figures, and what went when one owner was forgotten. */
 import { base64 } from '@lethe/std';
-import { html, page, section, table } from '../page.ts';
+import { html, page, section, table, verifierSection } from '../page.ts';
 import type { Answer, EmojiSummary, Forgotten, Found, Step } from './summary.ts';
 
 const LINES = [
@@ -53,15 +53,7 @@ export function emojiReport(summary: EmojiSummary, pngs: ReadonlyMap<string, Uin
       section('How well, on emoji that were never stored', precisionSection(steps)),
       section('What an arrival cost, and what it left alone', costTable(steps)),
       forgotten ? section('One owner is forgotten', forgottenSection(forgotten)) : '',
-      certificate
-        ? section(
-            'Checked by an outsider',
-            `<p>The stand-alone verifier ${certificate.verified ? 'accepted' : '<b>refused</b>'} the certificate, and ${
-              certificate.tamperedRejected ? 'refused' : '<b>accepted</b>'
-            } a copy in which one figure had been changed, by the check <code>${html(certificate.tamperedFailedCheck)}</code>. To do it again:</p>
-<pre>npx lethe certificate verify certificate.json --key verify-key.json</pre>`,
-          )
-        : '',
+      certificate ? verifierSection(certificate) : '',
       section('Where the pictures and words come from', SOURCES),
     ],
   });

@@ -1,3 +1,5 @@
+import type { Verified } from '../summary.ts';
+
 /** An emoji that was found. */
 export interface Found {
   readonly character: string;
@@ -79,6 +81,6 @@ export interface EmojiSummary {
   readonly subjects: number;
   readonly steps: Step[];
   forgotten?: Forgotten;
-  certificate?: { verified: boolean; tamperedRejected: boolean; tamperedFailedCheck: string };
+  certificate?: Verified;
   seconds?: number;
 }
