@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Emoji, encodeSpec } from '@lethe/datasets';
-import { coloursOf, labelsOf, specOf, subgroupOf } from './collection.ts';
+import { LetheError } from '@lethe/std';
+import { coloursOf, fetchMissing, labelsOf, specOf, subgroupOf } from './collection.ts';
 
 const one = (at: number, group: number, subgroup: string, tags: readonly string[]): Emoji => ({
   character: '?',
@@ -40,4 +44,19 @@ test('colours are means of squares', () => {
     colours.reduce((sum, value) => sum + value, 0),
     100,
   );
+});
+
+test('data that cannot be fetched is announced first, and refused with the command', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'lethe-demo-'));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  const said: string[] = [];
+  const offline = () => Promise.reject(new Error('no network'));
+  await assert.rejects(
+    fetchMissing((text) => said.push(text), root, offline),
+    (error) =>
+      error instanceof LetheError &&
+      error.code === 'LETHE-5204' &&
+      /npx lethe data fetch emoji .*no network/.test(error.message),
+  );
+  assert.match(said.join('\n'), /^Fetching emoji: .*\(Apache-2\.0/);
 });

