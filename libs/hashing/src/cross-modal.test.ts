@@ -171,6 +171,8 @@ test('embeddings become bytes by their direction alone; what is no direction is 
     [Number.NaN, 1],
     [Number.POSITIVE_INFINITY, 1],
     [0, 0],
+    [1e-160, 7e-161],
+    [1e200, 0],
   ]) {
     assert.throws(
       () => quantiseEmbeddings(Float64Array.from([1, 1, ...bad]), 2),

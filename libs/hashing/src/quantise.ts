@@ -11,9 +11,12 @@ import { HASHING } from './errors.ts';
 
 const STEPS = 32;
 
+/** Smallest normal float64: below it a sum of squares has lost digits, and the direction with them. */
+const SQUARES_MIN = 2 ** -1022;
+
 /**
  * @param embeddings [n, width] row-major  @returns bytes [n, width]
- * @throws LETHE-3403 not whole rows  @throws LETHE-3431 an entry is not finite, or a row is all zero
+ * @throws LETHE-3403 not whole rows  @throws LETHE-3431 an entry is not finite, or a row is zero or of a length whose square float64 cannot hold
  */
 export function quantiseEmbeddings(embeddings: Float32Array | Float64Array, width: number): Uint8Array {
   if (!Number.isInteger(width) || width < 1 || embeddings.length % width !== 0) {
@@ -23,10 +26,13 @@ export function quantiseEmbeddings(embeddings: Float32Array | Float64Array, widt
   for (let start = 0; start < embeddings.length; start += width) {
     let squares = 0;
     for (let i = start; i < start + width; i++) squares += embeddings[i]! ** 2;
-    if (!(squares > 0 && Number.isFinite(squares))) {
-      throw HASHING.ENCODER_OUTPUT_INVALID('an embedding is not finite or all zero', {
-        details: { row: start / width },
-      });
+    if (!(squares >= SQUARES_MIN && Number.isFinite(squares))) {
+      throw HASHING.ENCODER_OUTPUT_INVALID(
+        'an embedding is not finite, or too short or too long to have a direction',
+        {
+          details: { row: start / width },
+        },
+      );
     }
     const scale = (STEPS * Math.sqrt(width)) / Math.sqrt(squares);
     for (let i = start; i < start + width; i++) {

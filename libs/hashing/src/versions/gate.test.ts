@@ -31,7 +31,7 @@ const matrix = matrixOf(history);
 test('versions on a fixed codebook: average compatibility of at least 0.9, and every update is promoted', () => {
   assert.ok(averageCompatibility(matrix) >= 0.9, `${averageCompatibility(matrix)}`);
   for (let t = 1; t < history.length; t++) {
-    const report = decidePromotion(matrix, t + 1, range(1, t + 1));
+    const report = decidePromotion(matrix, t + 1, range(1, t + 1), { ...DEFAULT_GATE, resamples: 500 });
     assert.equal(report.promote, true, report.reasons.join(' '));
     assert.equal(report.comparisons.length, t + 1, 'every live version, and home');
     assert.ok(report.comparisons.every(({ lowerBound, difference }) => lowerBound < difference));
@@ -100,10 +100,12 @@ test('reports are a function of matrix and options; first versions pass; what ca
     () => compatibilityMatrix(queryLabels, [{ ...two, queryCodes: two.queryCodes.subarray(8) }], CODE_BITS),
     invalid,
   );
-  assert.throws(
-    () => decidePromotion(matrix, 2, [1], { ...DEFAULT_GATE, confidenceLevel: 0.4 }),
-    (e) => isError(e, HASHING.OPTION_INVALID),
-  );
+  for (const wrong of [{ confidenceLevel: 0.4 }, { epsilon: -1 }, { epsilon: 1e9 }]) {
+    assert.throws(
+      () => decidePromotion(matrix, 2, [1], { ...DEFAULT_GATE, ...wrong }),
+      (e) => isError(e, HASHING.OPTION_INVALID),
+    );
+  }
 });
 
 /** The comparison of a live version with itself and a candidate's APs, by a matrix of two. */

@@ -82,6 +82,7 @@ export function decidePromotion(
   if (
     !(
       epsilon >= 0 &&
+      epsilon <= 1 &&
       confidenceLevel > 0.5 &&
       confidenceLevel < 1 &&
       Number.isInteger(resamples) &&
@@ -89,7 +90,7 @@ export function decidePromotion(
     )
   ) {
     throw HASHING.OPTION_INVALID(
-      'the gate needs epsilon >= 0, a level in (0.5, 1) and at least 100 resamples',
+      'the gate needs epsilon in [0, 1], a level in (0.5, 1) and at least 100 resamples',
     );
   }
   const at = (version: number): number => {
