@@ -182,9 +182,10 @@ export function falseAlarms(windows: number) {
     exactBoundMean: bounds.reduce((a, b) => a + b, 0) / REFERENCES,
     exactBoundMax: Math.max(...bounds),
     windows: drawn,
+    /** Without pairs of bits: those are in the exact bound alone. */
     looksWithCountedAlarm: out.countedAlarms,
     looksWithNoveltyAlarm: out.noveltyAlarms,
-    /** One-sided 95 % bound, a window a trial; windows of one of the 50 references share its error, which this bound does not know. */
+    /** Of what is drawn, so without pairs. One-sided 95 % bound, a window a trial; windows of one of the 50 references share its error, which this bound does not know. */
     falseAlarmsPerWindowAtMost: rareRateBound(drawn, out.countedAlarms + out.noveltyAlarms),
     /** Level of the novelty statistic summed over looks and horizons. */
     noveltyNominal: 2 * LOOKS * noveltyLevel(DEFAULT_DRIFT),
