@@ -70,7 +70,7 @@ export interface GateReport {
 /**
  * @param matrix holds the candidate and every live version, at least
  * @param live versions with stored codes; empty for a first version, which has nobody to hurt
- * @throws LETHE-3440 a version is missing, a comparison has too few queries or an AP outside [0, 1]  @throws LETHE-3410
+ * @throws LETHE-3440 a version is missing, a comparison has too few queries or APs that differ by more than 1  @throws LETHE-3410
  */
 export function decidePromotion(
   matrix: CompatibilityMatrix,
@@ -152,11 +152,8 @@ function compareWith(
   live: Float64Array,
   { epsilon, confidenceLevel, resamples, queriesMin, seed }: GateOptions,
 ): GateComparison {
-  const inRange = (value: number) => Number.isNaN(value) || (value >= 0 && value <= 1 + ROUNDING);
-  if (candidate.length !== live.length || !candidate.every(inRange) || !live.every(inRange)) {
-    throw HASHING.PROBE_INVALID('a comparison needs the same queries on both sides and APs in [0, 1]', {
-      details: { version },
-    });
+  if (candidate.length !== live.length) {
+    throw HASHING.PROBE_INVALID('the sides of a comparison have different queries', { details: { version } });
   }
   const answered = [...live.keys()].filter((q) => !Number.isNaN(live[q]!));
   const queries = answered.length;
@@ -168,6 +165,9 @@ function compareWith(
   const own = candidate.map((value) => (Number.isNaN(value) ? 0 : value));
   const meanOf = (values: Float64Array) => answered.reduce((sum, q) => sum + values[q]!, 0) / queries;
   const differences = Float64Array.from(answered, (q) => own[q]! - live[q]!);
+  if (!differences.every((value) => Math.abs(value) <= 1 + ROUNDING)) {
+    throw HASHING.PROBE_INVALID('APs differ by more than 1, or are no numbers', { details: { version } });
+  }
   const lowerBound = lowerBoundOfMean(
     differences,
     confidenceLevel,
