@@ -9,6 +9,7 @@ import {
   decodeLedgerEntry,
   encodeLedgerEntry,
   verifyErasureProof,
+  verifyReencodeProof,
   verifyUpdateProof,
 } from './ledger.ts';
 
@@ -163,4 +164,43 @@ test('entries come back from their bytes, and an erased one may be replayed but 
       (e) => isError(e, HASHING.BYTES_MALFORMED),
     );
   }
+});
+
+test('a proof of nothing, of one item at two leaves, of no change or with missing fields is false and never an exception', () => {
+  const { ledger, entries } = makeLedger(4);
+  const root = ledger.root();
+  const leaves = entries.map((entry) => leafHash(encodeLedgerEntry(entry)));
+  const proof = ledger.erase([entries[0]!.itemId, entries[1]!.itemId], 7n);
+  assert.ok(verifyErasureProof(proof));
+  const nothing = { size: 4, rootBefore: root, rootAfter: root, untouched: [root] };
+  assert.ok(!verifyErasureProof({ ...nothing, seq: 7n, erased: [] }));
+  const twice = leaves.slice();
+  twice[0] = twice[1] = leafHash(encodeLedgerEntry({ kind: 'erased', itemId: entries[2]!.itemId, seq: 7n }));
+  const rootAfter = MerkleLog.fromLeafHashes(twice).root();
+  const erased = proof.erased.map((leaf) => ({ ...leaf, itemId: entries[2]!.itemId }));
+  assert.ok(!verifyErasureProof({ ...proof, rootAfter, erased }));
+  const same = [{ index: 0, leafBefore: leaves[0]!, leafAfter: leaves[0]! }];
+  const untouched = [leaves[1]!, MerkleLog.fromLeafHashes(leaves.slice(2)).root()];
+  assert.ok(!verifyReencodeProof({ ...nothing, changed: same, untouched }));
+  for (const field of ['rootAfter', 'rootBefore', 'erased', 'untouched', 'seq', 'size']) {
+    assert.equal(verifyErasureProof({ ...proof, [field]: undefined }), false, field);
+  }
+  assert.equal(verifyErasureProof({ ...proof, seq: 7 as unknown as bigint }), false);
+});
+
+test('numbers that a leaf cannot hold are refused and nothing has changed', () => {
+  const { ledger, entries, random } = makeLedger(3);
+  const root = hex(ledger.root());
+  for (const seq of [-1n, 2n ** 64n, 5 as unknown as bigint]) {
+    assert.throws(
+      () => ledger.erase([entries[0]!.itemId], seq),
+      (e) => isError(e, HASHING.OPTION_INVALID),
+    );
+  }
+  assert.throws(
+    () => ledger.append({ ...entries[0]!, itemId: random.bytes(16), fnVersion: 2 ** 32 + 1 }),
+    (e) => isError(e, HASHING.OPTION_INVALID),
+  );
+  assert.equal(ledger.entries[0]!.kind, 'live');
+  assert.equal(hex(ledger.root()), root);
 });

@@ -176,6 +176,11 @@ export class CodeLedger {
         throw HASHING.CODE_LENGTH_WRONG(`a code of this ledger has ${this.codeBits / 8} bytes`);
       }
       if (salt.length !== SALT_BYTES) throw HASHING.SHAPE_MISMATCH('a salt has 32 bytes');
+      if (entry.fnVersion !== entry.fnVersion >>> 0) {
+        throw HASHING.OPTION_INVALID('fnVersion is not an integer in 0..2^32-1');
+      }
+    } else if (!isSeq(entry.seq)) {
+      throw HASHING.OPTION_INVALID('seq is not a bigint in 0..2^64-1');
     }
     if (this.#indexOf.has(hex(itemId))) throw HASHING.ITEM_EXISTS('the item has an entry in the ledger');
     const bytes = encodeLedgerEntry(entry);
@@ -213,6 +218,7 @@ export class CodeLedger {
    * @throws LETHE-3408 an item has no live entry  @throws LETHE-3410 an item is named twice
    */
   erase(itemIds: readonly Uint8Array[], seq: bigint): ErasureProof {
+    if (!isSeq(seq)) throw HASHING.OPTION_INVALID('seq is not a bigint in 0..2^64-1');
     const indices = itemIds.map((itemId) => this.indexOf(itemId)).sort((a, b) => a - b);
     if (new Set(indices).size !== indices.length) throw HASHING.OPTION_INVALID('an item is named twice');
     if (indices.some((index) => this.#entries[index]!.kind === 'erased')) {
@@ -245,11 +251,22 @@ export function verifyUpdateProof(proof: UpdateProof): boolean {
   return verifyConsistency(sizeBefore, sizeAfter, rootBefore, rootAfter, path);
 }
 
-/** True when both roots follow from the same untouched subtrees and the named leaves, live before and erased after. */
+const isBytes = (value: unknown, length: number): boolean =>
+  value instanceof Uint8Array && value.length === length;
+
+const isSeq = (value: unknown): value is bigint =>
+  typeof value === 'bigint' && value >= 0n && value < 2n ** 64n;
+
+/**
+ * True when both roots follow from the same untouched subtrees and the named leaves, which are erased ones after; at least one, each of
+ * another item. A root does not commit to its size: `size` must come from a signed statement. What stood in a leaf before is a salted
+ * hash: that it was the named item's is the owner's word. Malformed input is false.
+ */
 export function verifyErasureProof(proof: ErasureProof): boolean {
   const { erased, seq, ...trees } = proof;
-  if (seq < 0n || seq >= 2n ** 64n) return false;
-  if (erased.some(({ itemId }) => itemId.length !== ITEM_ID_BYTES)) return false;
+  if (!isSeq(seq) || !Array.isArray(erased) || erased.length === 0) return false;
+  if (!erased.every((leaf) => isBytes(leaf?.itemId, ITEM_ID_BYTES))) return false;
+  if (new Set(erased.map(({ itemId }) => hex(itemId))).size !== erased.length) return false;
   const changed = erased.map(({ index, itemId, leafBefore }) => ({
     index,
     before: leafBefore,
@@ -258,9 +275,16 @@ export function verifyErasureProof(proof: ErasureProof): boolean {
   return verifyLeafChanges({ ...trees, changed });
 }
 
-/** True when exactly the named leaves differ between the two trees. What stands in them is hidden by their salts. */
+/**
+ * True when exactly the named leaves differ between the two trees, each of them. What stands in them is hidden by their salts; that it is
+ * a live entry of the same item is the owner's word. `size` must come from a signed statement. Malformed input is false.
+ */
 export function verifyReencodeProof(proof: ReencodeProof): boolean {
   const { changed, ...trees } = proof;
+  if (!Array.isArray(changed)) return false;
+  const differs = ({ leafBefore, leafAfter }: ReencodeProof['changed'][number]): boolean =>
+    isBytes(leafBefore, 32) && isBytes(leafAfter, 32) && !equalBytes(leafBefore, leafAfter);
+  if (!changed.every((leaf) => leaf && differs(leaf))) return false;
   return verifyLeafChanges({
     ...trees,
     changed: changed.map(({ index, leafBefore, leafAfter }) => ({
@@ -271,7 +295,7 @@ export function verifyReencodeProof(proof: ReencodeProof): boolean {
   });
 }
 
-/** True when the leaf stands at its index in the tree under the root. */
+/** True when the leaf stands at its index in the tree of `size` under the root, which does not commit to its size: it must be a signed one. */
 export function verifyInclusionProof({ leaf, index, size, path, root }: InclusionProof): boolean {
   return verifyInclusion(leaf, index, size, path, root);
 }

@@ -99,13 +99,15 @@ export interface LeafChanges {
 
 /** True when both roots follow from the same untouched subtrees and the named leaves. Malformed input is false, never an exception. */
 export function verifyLeafChanges({ size, rootBefore, rootAfter, changed, untouched }: LeafChanges): boolean {
-  if (!Number.isSafeInteger(size) || size < 1 || changed.length > size) return false;
+  const isHash = (value: unknown): boolean => value instanceof Uint8Array && value.length === 32;
+  if (!Number.isSafeInteger(size) || size < 1) return false;
+  if (!Array.isArray(changed) || changed.length > size || !Array.isArray(untouched)) return false;
+  if (![rootBefore, rootAfter, ...untouched].every(isHash)) return false;
   for (const [i, { index, before, after }] of changed.entries()) {
     const least = i === 0 ? 0 : changed[i - 1]!.index + 1;
     if (!Number.isInteger(index) || index < least || index >= size) return false;
-    if (before.length !== 32 || after.length !== 32) return false;
+    if (!isHash(before) || !isHash(after)) return false;
   }
-  if (untouched.some((root) => root.length !== 32)) return false;
   const indices = changed.map(({ index }) => index);
   let next = 0;
   const fold = (start: number, end: number, from: number, to: number): readonly Uint8Array[] | undefined => {

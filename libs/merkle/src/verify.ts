@@ -9,7 +9,8 @@ import { emptyRoot, nodeHash } from './hash.ts';
 const isPosition = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 const half = (value: number): number => Math.floor(value / 2);
 const isOdd = (value: number): boolean => value % 2 === 1;
-const areHashes = (hashes: readonly Uint8Array[]): boolean => hashes.every((hash) => hash.length === 32);
+const areHashes = (hashes: readonly unknown[]): boolean =>
+  hashes.every((hash) => hash instanceof Uint8Array && hash.length === 32);
 
 /**
  * @param hash the leaf's hash, 32 bytes   @param proof siblings from the leaf upwards
@@ -22,7 +23,13 @@ export function verifyInclusion(
   proof: readonly Uint8Array[],
   root: Uint8Array,
 ): boolean {
-  if (!isPosition(index) || !isPosition(size) || index >= size || !areHashes([hash, root, ...proof]))
+  if (
+    !isPosition(index) ||
+    !isPosition(size) ||
+    index >= size ||
+    !Array.isArray(proof) ||
+    !areHashes([hash, root, ...proof])
+  )
     return false;
   let node = index;
   let last = size - 1;
@@ -54,7 +61,7 @@ export function verifyConsistency(
   proof: readonly Uint8Array[],
 ): boolean {
   if (!isPosition(oldSize) || !isPosition(newSize) || oldSize > newSize) return false;
-  if (!areHashes([oldRoot, newRoot, ...proof])) return false;
+  if (!Array.isArray(proof) || !areHashes([oldRoot, newRoot, ...proof])) return false;
   if (oldSize === newSize) return proof.length === 0 && equalBytes(oldRoot, newRoot);
   if (oldSize === 0) return proof.length === 0 && equalBytes(oldRoot, emptyRoot());
   let node = oldSize - 1;
