@@ -24,7 +24,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { leafHash, PrunedTree } from '@lethe/merkle';
-import { assert, compareBytes, utf8 } from '@lethe/std';
+import { assert, bytesOf, compareBytes, utf8 } from '@lethe/std';
 import { HASHING } from './errors.ts';
 import { ITEM_ID_BYTES } from './hamming.ts';
 import { SALT_BYTES } from './ledger.ts';
@@ -139,13 +139,15 @@ export class Segment {
   }
 
   /**
-   * Reads a segment. It keeps the bytes (a copy where they are not aligned to 8 bytes, and then overwrites the given ones).
+   * Reads a segment. It keeps the bytes (a copy where they are not aligned to 8 bytes, and then overwrites the given ones). Of a Buffer
+   * it keeps the memory and not the object: a Buffer's `slice` is no copy.
    * @throws LETHE-3420 with what is wrong and the segment's number, where it can be read
    */
   static decode(given: Uint8Array): Segment {
     const shape = readHeader(given);
-    const bytes = given.byteOffset % 8 === 0 ? given : given.slice();
-    if (bytes !== given) given.fill(0);
+    const aligned = given.byteOffset % 8 === 0;
+    const bytes = aligned ? bytesOf(given) : new Uint8Array(given);
+    if (!aligned) given.fill(0);
     const segment = new Segment(bytes, shape);
     const wrong = firstFault(segment);
     if (wrong !== undefined) throw malformed(wrong, shape.number);

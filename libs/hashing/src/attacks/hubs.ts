@@ -18,6 +18,7 @@ function countOf(codes: Uint8Array, codeBits: number): number {
  * N_k of every item (Radovanović, Nanopoulos and Ivanović 2010): in how many queries' k nearest it is, in expectation over orders of ties.
  * Without that, whoever has the smallest id among equal codes would look like a hub and the others like none.
  * @param queries [q, K / 8]  @param items [n, K / 8]  @returns [n], of sum q * min(k, n)  @throws LETHE-3406
+ * @throws LETHE-3410 k is no positive integer
  */
 export function expectedOccurrences(
   queries: Uint8Array,
@@ -25,6 +26,7 @@ export function expectedOccurrences(
   codeBits: number,
   k: number,
 ): Float64Array {
+  if (!Number.isInteger(k) || k < 1) throw HASHING.OPTION_INVALID('k is not a positive integer');
   const bytes = codeBits / 8;
   const [asked, held] = [countOf(queries, codeBits), countOf(items, codeBits)];
   const occurrences = new Float64Array(held);

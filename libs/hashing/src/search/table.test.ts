@@ -290,3 +290,24 @@ test('bad input is a coded error', () => {
     (e) => isError(e, HASHING.ITEM_NOT_FOUND),
   );
 });
+
+test('an erasure leaves no bit of a filter, and substrings that are no number of tables are refused', () => {
+  const table = new CodeTable(64);
+  const random = seededRandom('filter bits');
+  const ids = random.bytes(16 * 100);
+  table.addAll(ids, random.bytes(8 * 100));
+  const before = table.memory()[0]!.slice();
+  table.search(new Uint8Array(8), 5, { filter: laneBits(100, () => true) });
+  const after = table.memory()[0]!;
+  const places: number[] = [];
+  for (let at = 0; at < before.length; at++) if (after[at] !== before[at]) places.push(at);
+  assert.ok(places.length > 0);
+  table.erase(ids.slice(0, 16));
+  assert.ok(places.every((at) => table.memory()[0]![at] === 0));
+  for (const substrings of [Number.NaN, 1.5, 0, -1]) {
+    assert.throws(
+      () => table.buildMultiIndex(substrings),
+      (error) => isError(error, HASHING.OPTION_INVALID),
+    );
+  }
+});

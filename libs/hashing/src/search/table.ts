@@ -82,6 +82,12 @@ export class CodeTable implements CodeTableLike {
     return this.addAll(itemId, code);
   }
 
+  /** Takes the memory for so many more items. @throws LETHE-3412 */
+  reserve(items: number): void {
+    this.#chunks.reserve(this.#lanes + items);
+    this.#makeRoom(this.#size + items);
+  }
+
   addAll(itemIds: Uint8Array, codes: Uint8Array): number {
     const count = itemIds.length / ITEM_ID_BYTES;
     if (!Number.isInteger(count)) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
@@ -91,8 +97,7 @@ export class CodeTable implements CodeTableLike {
       });
     }
     const first = this.#lanes;
-    this.#chunks.reserve(first + count);
-    this.#makeRoom(this.#size + count);
+    this.reserve(count);
     this.#chunks.write(first, itemIds, codes);
     for (let row = 0; row < count; row++) {
       const slot = this.#slotOf(itemIds, row * ITEM_ID_BYTES);
@@ -150,6 +155,8 @@ export class CodeTable implements CodeTableLike {
       this.#forget(lane);
       this.#chunks.wipe(lane);
     }
+    // The bits of the last filter tell who had a label or an owner; every search sets its own.
+    this.#chunks.setFilter(new Uint8Array(0), this.#lanes);
     this.#size -= lanes.length;
     return lanes;
   }
@@ -178,8 +185,17 @@ export class CodeTable implements CodeTableLike {
     return this.#plan && this.#lanes <= 1.125 * this.#plan.lanes ? this.#plan : undefined;
   }
 
-  /** Builds the tables of a multi-index anew over all lanes. @param substrings number of tables, about K / log2(n) unless told */
+  /**
+   * Builds the tables of a multi-index anew over all lanes.
+   * @param substrings number of tables, 1..K, about K / log2(n) unless told; raised to K / 24 if less  @throws LETHE-3410
+   */
   buildMultiIndex(substrings?: number): void {
+    if (
+      substrings !== undefined &&
+      !(Number.isInteger(substrings) && substrings >= 1 && substrings <= this.codeBits)
+    ) {
+      throw HASHING.OPTION_INVALID(`the number of substrings is not an integer in 1..${this.codeBits}`);
+    }
     this.dropMultiIndex();
     this.#multi = new MultiIndex(this.#chunks, this.#lanes, substrings);
   }
