@@ -22,6 +22,7 @@ import {
   MemorySegments,
   sweep,
 } from './index.ts';
+import { PlainTable } from './plain-table.ts';
 
 const is =
   (kind: { readonly spec: ErrorSpec }) =>
@@ -422,4 +423,60 @@ test('after an erasure, and after closing, no byte of code or salt is in memory'
   assert.ok(holds(other, present));
   index.close();
   assert.ok(!holds(other, present));
+});
+
+test('a commit that cannot delete says so and names the pieces: the change stands', async () => {
+  class Stuck extends MemorySegments {
+    override async delete(): Promise<void> {
+      throw INDEX.STORE_FAILED('made up');
+    }
+  }
+  const { index, batch } = await madeUpIndex(20, new Stuck());
+  const change = await index.erase([idIn(batch, 1)], 2n);
+  await assert.rejects(change.commit(), (error) => {
+    assert.ok(isError(error, INDEX.SUPERSEDED_LEFT));
+    assert.equal(error.details.references, change.superseded[0]!.reference);
+    return true;
+  });
+  assert.equal(index.live, 19);
+});
+
+test('a table that has no room refuses before the manifest is handed out', async () => {
+  class Full extends PlainTable {
+    full = false;
+    override reserve(items: number): void {
+      if (this.full) throw HASHING.TABLE_FULL('made up');
+      super.reserve(items);
+    }
+  }
+  const tables: Full[] = [];
+  const store = new MemorySegments();
+  const table = (codeBits: number) => {
+    const one = new Full(codeBits);
+    tables.push(one);
+    return one;
+  };
+  const { index } = await madeUpIndex(20, store, { ...optionsOf(store), table });
+  tables[0]!.full = true;
+  await assert.rejects(index.append(madeUpBatch(5, seededRandom('more'))), is(HASHING.TABLE_FULL));
+  assert.deepEqual(await sweep(store, index.manifest()), []);
+  tables[0]!.full = false;
+  await (await index.append(madeUpBatch(5, seededRandom('more')))).commit();
+  assert.equal(index.live, 25);
+});
+
+test('a closed index refuses, its waiters end, and sequences that no manifest holds are refused', async () => {
+  const { index, batch } = await madeUpIndex(20);
+  for (const sequence of [-1n, 2n ** 64n]) {
+    await assert.rejects(
+      index.append(madeUpBatch(5, seededRandom('more')), sequence),
+      is(INDEX.OPTION_INVALID),
+    );
+  }
+  const waiting = assert.rejects(index.waitFor(99n, 2 ** 31), is(INDEX.CLOSED));
+  index.close();
+  await waiting;
+  assert.throws(() => index.search(new Uint8Array(8), 3), is(INDEX.CLOSED));
+  assert.throws(() => index.indexOf(idIn(batch, 1)), is(INDEX.CLOSED));
+  await assert.rejects(index.append(batch), is(INDEX.CLOSED));
 });

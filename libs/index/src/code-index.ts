@@ -84,7 +84,11 @@ interface Tree {
 interface Waiter {
   readonly sequence: bigint;
   readonly done: () => void;
+  readonly closed: () => void;
 }
+
+/** What a timer of Node takes; a longer time would end at once. */
+const WAIT_MS_MAX = 2 ** 31 - 1;
 
 export class CodeIndex {
   readonly codeBits: number;
@@ -101,6 +105,7 @@ export class CodeIndex {
   readonly #waiters = new Set<Waiter>();
   /** Overwrites the new segments of the change that is open. */
   #changing: (() => void) | undefined;
+  #closed = false;
 
   private constructor(options: CodeIndexOptions, codeBits: number, classes: number) {
     this.codeBits = codeBits;
@@ -146,7 +151,8 @@ export class CodeIndex {
     };
     try {
       await inTurn(segments, TRAVELLING, (ref, number) => fetch(ref, number, places, manifest), take);
-      index.#fill(held.map(({ segment }) => segment));
+      const decoded = held.map(({ segment }) => segment);
+      index.#noteErased(decoded, fill(index.#table, decoded, codeBits));
     } catch (error) {
       for (const { segment } of held) segment.wipe();
       index.close();
@@ -195,7 +201,9 @@ export class CodeIndex {
     return size === 0 ? emptyRoot() : rangeRootOver(this.#held)(0, size);
   }
 
+  /** @throws LETHE-2615 */
   manifest(): IndexManifest {
+    this.#refuseClosed();
     return this.#manifestOf(this.#held, this.#size, this.root(), this.#ledgerVersion, this.#applied);
   }
 
@@ -206,11 +214,11 @@ export class CodeIndex {
 
   /**
    * Prepares the items' entries behind the present ones.
-   * @param sequence the fact that the change reflects; absent: unchanged
+   * @param sequence the fact that the change reflects, 0..2^64-1; absent: unchanged
    * @throws LETHE-2604, LETHE-2605, LETHE-2606, LETHE-2608  @throws LETHE-3407 an item has an entry already
    */
   async append(batch: EntryBatch, sequence?: bigint): Promise<Change<UpdateProof>> {
-    this.#refuseSecondChange();
+    this.#refuseChange(sequence);
     const count = checkBatch(batch, this);
     this.#refuseKnown(batch.ids, count);
     // Copies, also of a Buffer, whose `slice` shares memory: the caller may use its own again before the commit.
@@ -233,8 +241,11 @@ export class CodeIndex {
         segments.set(number, Segment.appended(this.#held[number]?.segment, place, rows));
         done = to;
       }
+      // What can fail is to fail before the manifest is a fact.
+      this.#table.reserve(count);
     } catch (error) {
       codes.fill(0);
+      for (const segment of segments.values()) segment.wipe();
       throw error;
     } finally {
       salts.fill(0);
@@ -258,8 +269,8 @@ export class CodeIndex {
    * @throws LETHE-3408 an item has no live entry  @throws LETHE-3410 an item is named twice  @throws LETHE-2604, LETHE-2605, LETHE-2606
    */
   async erase(itemIds: readonly Uint8Array[], seq: bigint, sequence?: bigint): Promise<Change<ErasureProof>> {
-    this.#refuseSecondChange();
-    if (seq < 0n || seq >= 2n ** 64n) throw INDEX.OPTION_INVALID('seq is not in 0..2^64-1');
+    this.#refuseChange(sequence);
+    if (!isSequence(seq)) throw INDEX.OPTION_INVALID('seq is not in 0..2^64-1');
     const indices = this.#liveIndices(itemIds);
     const segments = new Map<number, Segment>();
     for (const [number, rows] of bySegment(indices)) {
@@ -291,7 +302,7 @@ export class CodeIndex {
 
   /**
    * Prepares other codes for live items, by another version of the function and under fresh salts: a new ledger version. The table is
-   * built anew at the commit.
+   * built anew, before the manifest is handed out.
    * @throws LETHE-2604, LETHE-2605, LETHE-2606, LETHE-2609  @throws LETHE-3406, LETHE-3408, LETHE-3410
    */
   async reencode(
@@ -299,7 +310,7 @@ export class CodeIndex {
     fnVersion: number,
     sequence?: bigint,
   ): Promise<Change<ReencodeProof>> {
-    this.#refuseSecondChange();
+    this.#refuseChange(sequence);
     if (!Number.isInteger(fnVersion) || fnVersion < 0 || fnVersion > 0xffff_ffff) {
       throw INDEX.OPTION_INVALID('fnVersion is not an integer in 0..2^32-1');
     }
@@ -324,6 +335,15 @@ export class CodeIndex {
       leafBefore: this.#leafAt(index),
       leafAfter: leafIn(segments.get(Math.floor(index / SEGMENT_ROWS))!, index),
     }));
+    const table = this.#emptyTable();
+    try {
+      const all = this.#held.map(({ segment }, number) => segments.get(number) ?? segment);
+      fill(table, all, this.codeBits);
+    } catch (error) {
+      for (const segment of segments.values()) segment.wipe();
+      wipeTable(table);
+      throw error;
+    }
     return await this.#prepare({
       segments,
       size: this.#size,
@@ -331,11 +351,11 @@ export class CodeIndex {
       sequence,
       prove: (before, after) => ({ ...sameSize(before, after, indices), changed }),
       apply: () => {
-        // The old one is overwritten by whoever replaces it; nobody searches in between, for this runs to its end.
-        const old = this.#table;
-        this.#table = this.#emptyTable();
-        this.#fill(this.#held.map(({ segment }, number) => segments.get(number) ?? segment));
-        for (const bytes of old.memory()) bytes.fill(0);
+        wipeTable(this.#table);
+        this.#table = table;
+      },
+      wipe: () => {
+        if (table !== this.#table) wipeTable(table);
       },
     });
   }
@@ -345,7 +365,7 @@ export class CodeIndex {
    * @throws LETHE-2601 the memory's copy is damaged as well
    */
   async repair(numbers: readonly number[]): Promise<Change<undefined>> {
-    this.#refuseSecondChange();
+    this.#refuseChange(undefined);
     const segments = new Map<number, Segment>();
     for (const number of numbers) {
       const held = this.#held[number];
@@ -364,18 +384,21 @@ export class CodeIndex {
     });
   }
 
-  /** The k nearest live items by (distance, item id). @throws LETHE-3406, LETHE-3410 */
+  /** The k nearest live items by (distance, item id). @throws LETHE-2615, LETHE-3406, LETHE-3410 */
   search(query: Uint8Array, k: number, filter?: SearchFilter): Hit[] {
+    this.#refuseClosed();
     return this.#table.search(query, k, this.#bits(filter)).map(hitOf);
   }
 
-  /** All live items within the radius by (distance, item id). @throws LETHE-3406, LETHE-3410 */
+  /** All live items within the radius by (distance, item id). @throws LETHE-2615, LETHE-3406, LETHE-3410 */
   range(query: Uint8Array, radius: number, filter?: SearchFilter): Hit[] {
+    this.#refuseClosed();
     return this.#table.range(query, radius, this.#bits(filter)).map(hitOf);
   }
 
   /** Leaf of the item, live or erased. @throws LETHE-3408 */
   indexOf(itemId: Uint8Array): number {
+    this.#refuseClosed();
     if (itemId.length !== ITEM_ID_BYTES) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
     const erased = this.#erased.get(itemId);
     return erased === -1 ? this.#table.laneOf(itemId) : erased;
@@ -388,6 +411,7 @@ export class CodeIndex {
 
   /** @throws LETHE-2609 no such leaf */
   entryAt(index: number): IndexEntry {
+    this.#refuseClosed();
     if (!Number.isInteger(index) || index < 0 || index >= this.#size) {
       throw INDEX.OPTION_INVALID(`there is no entry ${index}`, { details: { index, size: this.#size } });
     }
@@ -420,6 +444,7 @@ export class CodeIndex {
 
   /** Live items of a person. @returns ids in the order of the ledger */
   itemsOf(owner: string): Uint8Array[] {
+    this.#refuseClosed();
     return this.#held.flatMap(({ segment }, number) => {
       const alias = segment.aliasIndex(owner);
       const ids: Uint8Array[] = [];
@@ -441,6 +466,7 @@ export class CodeIndex {
 
   /** Shows that the entries that made `rootBefore` are all still there, unchanged. @throws LETHE-3411 they are not */
   proveUpdate(sizeBefore: number, rootBefore: Uint8Array): UpdateProof {
+    this.#refuseClosed();
     const valid = Number.isInteger(sizeBefore) && sizeBefore >= 0 && sizeBefore <= this.#size;
     if (!valid || !equalBytes(this.root(sizeBefore), rootBefore)) {
       throw HASHING.PROOF_INVALID('the ledger does not begin with the tree of the earlier root');
@@ -455,8 +481,9 @@ export class CodeIndex {
     for (const waiter of this.#waiters) if (waiter.sequence <= sequence) waiter.done();
   }
 
-  /** Resolves when `applied` is at least the sequence, so that a client reads what it wrote. @throws LETHE-2607 after the time */
+  /** Resolves when `applied` is at least the sequence, so that a client reads what it wrote. @throws LETHE-2607 after the time, of at most 2^31-1 ms  @throws LETHE-2615 */
   async waitFor(sequence: bigint, timeoutMs: number): Promise<void> {
+    this.#refuseClosed();
     if (this.#applied >= sequence) return;
     await new Promise<void>((done, refuse) => {
       const end = (then: () => void) => () => {
@@ -464,7 +491,7 @@ export class CodeIndex {
         this.#waiters.delete(waiter);
         then();
       };
-      const waiter = { sequence, done: end(done) };
+      const waiter = { sequence, done: end(done), closed: end(() => refuse(closed())) };
       const late = end(() =>
         refuse(
           INDEX.REPLICA_BEHIND(`sequence ${sequence} is awaited, ${this.#applied} is applied`, {
@@ -472,7 +499,7 @@ export class CodeIndex {
           }),
         ),
       );
-      const timer = setTimeout(late, timeoutMs);
+      const timer = setTimeout(late, Math.min(timeoutMs, WAIT_MS_MAX));
       this.#waiters.add(waiter);
     });
   }
@@ -511,9 +538,11 @@ export class CodeIndex {
     return this.#held.map(({ segment }) => segment);
   }
 
-  /** Overwrites everything that the index holds in memory, an open change too. It answers nothing afterwards. */
+  /** Overwrites everything that the index holds in memory, an open change too. It refuses every question afterwards. */
   close(): void {
+    this.#closed = true;
     this.#changing?.();
+    for (const waiter of this.#waiters) waiter.closed();
     for (const { segment } of this.#held) segment.wipe();
     for (const bytes of this.#table.memory()) bytes.fill(0);
     this.#held = [];
@@ -525,31 +554,12 @@ export class CodeIndex {
     return this.#options.table?.(this.codeBits) ?? new CodeTable(this.codeBits);
   }
 
-  /** Fills the empty table with the segments' rows, in one call: its map by id is then made once, at its size. */
-  #fill(segments: readonly Segment[]): void {
-    const size = segments.reduce((sum, { rows }) => sum + rows, 0);
-    const ids = new Uint8Array(size * ITEM_ID_BYTES);
-    const codes = new Uint8Array((size * this.codeBits) / 8);
-    const gone: number[] = [];
-    for (const [number, segment] of segments.entries()) {
-      const first = number * SEGMENT_ROWS;
-      ids.set(segment.columns.ids, first * ITEM_ID_BYTES);
-      codes.set(segment.columns.codes, (first * this.codeBits) / 8);
-      for (const row of segment.erasedRows()) gone.push(first + row);
+  /** @param gone leaves of erased entries */
+  #noteErased(segments: readonly Segment[], gone: readonly number[]): void {
+    for (const index of gone) {
+      const { ids } = segments[Math.floor(index / SEGMENT_ROWS)]!.columns;
+      this.#erased.add(ids, index % SEGMENT_ROWS, index);
     }
-    let first: number;
-    try {
-      first = this.#table.addAll(ids, codes);
-    } finally {
-      codes.fill(0);
-    }
-    assert(first === 0, 'lanes are leaves');
-    const erased = new Uint8Array(gone.length * ITEM_ID_BYTES);
-    for (const [i, index] of gone.entries()) {
-      erased.set(ids.subarray(index * ITEM_ID_BYTES, (index + 1) * ITEM_ID_BYTES), i * ITEM_ID_BYTES);
-      this.#erased.add(erased, i, index);
-    }
-    this.#table.eraseAll(erased);
   }
 
   #bits(filter: SearchFilter | undefined): { filter?: Uint8Array } {
@@ -598,7 +608,17 @@ export class CodeIndex {
     };
   }
 
-  #refuseSecondChange(): void {
+  /** @throws LETHE-2615 */
+  #refuseClosed(): void {
+    if (this.#closed) throw closed();
+  }
+
+  /** @throws LETHE-2604, LETHE-2609, LETHE-2615 */
+  #refuseChange(sequence: bigint | undefined): void {
+    this.#refuseClosed();
+    if (sequence !== undefined && !isSequence(sequence)) {
+      throw INDEX.OPTION_INVALID('sequence is not a bigint in 0..2^64-1');
+    }
     if (this.#changing) throw INDEX.CHANGE_OPEN('a change of this index is neither committed nor aborted');
   }
 
@@ -642,11 +662,9 @@ export class CodeIndex {
     const forget = async (): Promise<void> => {
       wipe();
       this.#changing = undefined;
-      await deleteAll(
-        store,
-        fresh.map(({ held }) => held.ref),
-        this.#held,
-      );
+      const refs = fresh.map(({ held }) => held.ref);
+      const [left] = await deleteAll(store, refs, this.#held);
+      if (left) throw left.reason;
     };
     if (failed) {
       // What cannot be deleted now is an orphan, which `sweep` finds; the first error is the one to tell.
@@ -657,7 +675,7 @@ export class CodeIndex {
     for (const { number, held: one } of fresh) held[number] = one;
     const before = this.#tree(this.#held, this.#size);
     const after = this.#tree(held, plan.size);
-    const applied = plan.sequence ?? this.#applied;
+    const applied = later(plan.sequence ?? 0n, this.#applied);
     const ledgerVersion = plan.ledgerVersion ?? this.#ledgerVersion;
     const superseded = [...plan.segments.keys()].flatMap((number) => this.#held[number] ?? []);
     let open = true;
@@ -673,7 +691,16 @@ export class CodeIndex {
       superseded: superseded.map(({ ref }) => ref),
       commit: async () => {
         end();
-        plan.apply();
+        this.#refuseClosed();
+        try {
+          plan.apply();
+        } catch (cause) {
+          // The manifest is a fact, the table is neither old nor new: nobody is to be answered from it.
+          this.close();
+          throw INDEX.COMMIT_UNKNOWN('the search table did not take the change; the index is closed', {
+            cause,
+          });
+        }
         plan.wipe?.();
         this.#held = held;
         this.#size = plan.size;
@@ -682,11 +709,14 @@ export class CodeIndex {
         for (const { segment } of superseded) segment.wipe();
         this.#changing = undefined;
         this.advance(applied);
-        await deleteAll(
-          store,
-          superseded.map(({ ref }) => ref),
-          held,
-        );
+        const refs = superseded.map(({ ref }) => ref);
+        const left = await deleteAll(store, refs, held);
+        if (left.length === 0) return;
+        const references = left.map(({ reference }) => reference).join(' ');
+        throw INDEX.SUPERSEDED_LEFT('the change stands, but the store still has what it replaced', {
+          details: { references },
+          cause: left[0]!.reason,
+        });
       },
       abort: async () => {
         end();
@@ -695,6 +725,44 @@ export class CodeIndex {
     };
   }
 }
+
+/** Fills the empty table with the segments' rows, in one call: its map by id is then made once, at its size. @returns erased leaves */
+function fill(table: SearchTable, segments: readonly Segment[], codeBits: number): number[] {
+  const size = segments.reduce((sum, { rows }) => sum + rows, 0);
+  const ids = new Uint8Array(size * ITEM_ID_BYTES);
+  const codes = new Uint8Array((size * codeBits) / 8);
+  const gone: number[] = [];
+  for (const [number, segment] of segments.entries()) {
+    const first = number * SEGMENT_ROWS;
+    ids.set(segment.columns.ids, first * ITEM_ID_BYTES);
+    codes.set(segment.columns.codes, (first * codeBits) / 8);
+    for (const row of segment.erasedRows()) gone.push(first + row);
+  }
+  let first: number;
+  try {
+    first = table.addAll(ids, codes);
+  } finally {
+    codes.fill(0);
+  }
+  assert(first === 0, 'lanes are leaves');
+  const erased = new Uint8Array(gone.length * ITEM_ID_BYTES);
+  for (const [i, index] of gone.entries()) {
+    erased.set(ids.subarray(index * ITEM_ID_BYTES, (index + 1) * ITEM_ID_BYTES), i * ITEM_ID_BYTES);
+  }
+  table.eraseAll(erased);
+  return gone;
+}
+
+const wipeTable = (table: SearchTable): void => {
+  for (const bytes of table.memory()) bytes.fill(0);
+};
+
+const isSequence = (value: unknown): value is bigint =>
+  typeof value === 'bigint' && value >= 0n && value < 2n ** 64n;
+
+const later = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+
+const closed = () => INDEX.CLOSED('the index has been closed');
 
 const hitOf = ({ itemId, lane, distance }: { itemId: Uint8Array; lane: number; distance: number }): Hit => ({
   itemId,
@@ -743,16 +811,18 @@ async function storeSegment(store: SegmentStore, segment: Segment, number: numbe
   return { segment, ref, root };
 }
 
-/** Deletes segments that nothing kept names (a store that names by content may have given one reference twice). */
+/** Deletes segments that nothing kept names (a store that names by content may have given one reference twice). @returns failures */
 async function deleteAll(
   store: SegmentStore,
   refs: readonly SegmentRef[],
   kept: readonly Held[],
-): Promise<void> {
+): Promise<{ readonly reference: string; readonly reason: unknown }[]> {
   const named = new Set(kept.map(({ ref }) => ref.reference));
-  const gone = refs.filter(({ reference }) => !named.has(reference));
-  const results = await Promise.allSettled(gone.map(({ reference }) => store.delete(reference)));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  const gone = refs.map(({ reference }) => reference).filter((reference) => !named.has(reference));
+  const results = await Promise.allSettled(gone.map((reference) => store.delete(reference)));
+  return results.flatMap((result, i) =>
+    result.status === 'rejected' ? [{ reference: gone[i]!, reason: result.reason as unknown }] : [],
+  );
 }
 
 /** Roots of ranges of the ledger: of whole segments as stated, within one from its entries. */

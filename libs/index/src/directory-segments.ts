@@ -83,25 +83,15 @@ export class DirectorySegments implements SweepableStore {
   async delete(reference: string): Promise<void> {
     const path = join(this.directory, named(reference));
     await told('delete a segment', async () => {
-      const file = await this.#files.open(path, 'r+').catch(ifAbsent);
-      if (file === undefined) return;
-      try {
-        const { size } = await file.stat();
-        for (let at = 0; at < size; at += ZEROS.length) {
-          await writeAll(file, ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at);
-        }
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      if (!(await this.#overwrite(path))) return;
       await this.#files.unlink(path).catch(ifAbsent);
       await this.#syncDirectory();
     });
   }
 
-  /** Segments and what a crash left of files being written. */
+  /** Segments and what a crash left of files being written. @throws LETHE-2606 */
   async *references(): AsyncGenerator<string> {
-    for (const name of await fs.readdir(this.directory)) {
+    for (const name of await told('list the directory', () => fs.readdir(this.directory))) {
       if (SEGMENT_NAME.test(name) || PARTIAL_NAME.test(name)) yield name;
     }
   }
@@ -127,6 +117,22 @@ export class DirectorySegments implements SweepableStore {
   async loadManifest(): Promise<IndexManifest | undefined> {
     const bytes = await told('read the manifest', () => this.#read(MANIFEST_NAME).catch(ifAbsent));
     return bytes && decodeManifest(bytes);
+  }
+
+  /** With zeros. @returns false where there is no file */
+  async #overwrite(path: string): Promise<boolean> {
+    const file = await this.#files.open(path, 'r+').catch(ifAbsent);
+    if (file === undefined) return false;
+    try {
+      const { size } = await file.stat();
+      for (let at = 0; at < size; at += ZEROS.length) {
+        await writeAll(file, ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    return true;
   }
 
   async #read(name: string): Promise<Uint8Array> {
@@ -160,6 +166,7 @@ export class DirectorySegments implements SweepableStore {
         await this.#files.rename(partial, join(this.directory, name));
       } catch (error) {
         // Where even this fails, `sweep` finds the name; the first error is the one to tell.
+        await this.#overwrite(partial).catch(() => undefined);
         await this.#files.unlink(partial).catch(() => undefined);
         throw error;
       }

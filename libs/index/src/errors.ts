@@ -76,4 +76,15 @@ export const INDEX = defineErrors({
     remedy:
       'Keep codes whose erasure must be exact in the code index; a database erases by best effort and says what may remain.',
   },
+  SUPERSEDED_LEFT: {
+    code: 'LETHE-2614',
+    status: 'UNAVAILABLE',
+    remedy:
+      'The change stands and must be neither repeated nor aborted: delete the named pieces, which hold what it replaced, again; sweep does.',
+  },
+  CLOSED: {
+    code: 'LETHE-2615',
+    status: 'FAILED_PRECONDITION',
+    remedy: 'This index was closed and holds nothing: open it from the manifest that its owner has.',
+  },
 });

@@ -11,8 +11,9 @@ export class LaneFilters {
   #kept: { readonly key: string; readonly excluded: ReadonlySet<string> | undefined; bits: Uint8Array }[] =
     [];
 
-  /** To be called whenever an entry is added or changed. */
+  /** To be called whenever an entry is added or changed. Overwrites the bits: they tell what an erased entry was. */
   reset(): void {
+    for (const { bits } of this.#kept) bits.fill(0);
     this.#kept = [];
   }
 

@@ -8,7 +8,7 @@ export class MemorySegments implements SweepableStore {
 
   async put(bytes: Uint8Array, segment: number): Promise<string> {
     const reference = `${segment}.${this.#next++}`;
-    this.#held.set(reference, bytes.slice());
+    this.#held.set(reference, new Uint8Array(bytes));
     return reference;
   }
 

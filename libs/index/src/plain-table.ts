@@ -16,6 +16,11 @@ export class PlainTable implements SearchTable {
     this.#codeBits = codeBits;
   }
 
+  reserve(items: number): void {
+    this.#ids = grown(this.#ids, this.#size * ITEM_ID_BYTES, items * ITEM_ID_BYTES);
+    this.#codes = grown(this.#codes, (this.#size * this.#codeBits) / 8, (items * this.#codeBits) / 8);
+  }
+
   addAll(itemIds: Uint8Array, codes: Uint8Array): number {
     const first = this.#size;
     const count = itemIds.length / ITEM_ID_BYTES;
@@ -24,8 +29,9 @@ export class PlainTable implements SearchTable {
       for (let undone = 0; undone < i; undone++) this.#lanes.remove(itemIds, undone);
       throw HASHING.ITEM_EXISTS('an item is in the table already');
     }
-    this.#ids = grown(this.#ids, first * ITEM_ID_BYTES, itemIds);
-    this.#codes = grown(this.#codes, (first * this.#codeBits) / 8, codes);
+    this.reserve(count);
+    this.#ids.set(itemIds, first * ITEM_ID_BYTES);
+    this.#codes.set(codes, (first * this.#codeBits) / 8);
     this.#size += count;
     return first;
   }
@@ -85,14 +91,11 @@ export class PlainTable implements SearchTable {
 const idAt = (ids: Uint8Array, i: number): Uint8Array =>
   ids.slice(i * ITEM_ID_BYTES, (i + 1) * ITEM_ID_BYTES);
 
-/** The bytes with more behind the first `used`; where they do not fit, in new memory, and the old is overwritten. */
-function grown(bytes: Uint8Array<ArrayBuffer>, used: number, more: Uint8Array): Uint8Array<ArrayBuffer> {
-  let out = bytes;
-  if (used + more.length > bytes.length) {
-    out = new Uint8Array(Math.max(2 * bytes.length, used + more.length));
-    out.set(bytes);
-    bytes.fill(0);
-  }
-  out.set(more, used);
+/** The bytes with room for more behind the first `used`; where there is none, in new memory, and the old is overwritten. */
+function grown(bytes: Uint8Array<ArrayBuffer>, used: number, more: number): Uint8Array<ArrayBuffer> {
+  if (used + more <= bytes.length) return bytes;
+  const out = new Uint8Array(Math.max(2 * bytes.length, used + more));
+  out.set(bytes);
+  bytes.fill(0);
   return out;
 }

@@ -27,6 +27,8 @@ export interface SweepableStore extends SegmentStore {
  * leaf in the ledger, for the index fills an empty table in the ledger's order and lanes are never given out twice.
  */
 export interface SearchTable {
+  /** Takes the memory for so many more items, so that adding them cannot fail for want of it. @throws LETHE-3412 */
+  reserve(items: number): void;
   /** All or none; both are copied. @param itemIds [n, 16]  @param codes [n, K / 8]  @returns the first of n consecutive lanes  @throws LETHE-3407 */
   addAll(itemIds: Uint8Array, codes: Uint8Array): number;
   /** Overwrites ids and codes wherever the table holds them. @param itemIds [n, 16]  @throws LETHE-3408 */

@@ -82,3 +82,16 @@ test('a table that hides what it holds is told as a blind scan', async () => {
     (error) => isError(error, INDEX.SCANNER_BLIND),
   );
 });
+
+test('the scan sees spare lanes, lanes beyond the last segment, and pieces that no manifest names', async () => {
+  const fast = (codeBits: number) => new CodeTable(codeBits);
+  const { index, store, needles } = await erased(fast);
+  const { chunks } = index.table as CodeTable;
+  const at = chunks.codeAt(16_000);
+  for (const [j, byte] of needles[0]!.code.entries()) chunks.bytes[at + 16 * j] = byte;
+  const lane = await scanForResidue(index, needles, { newTable: fast, store });
+  assert.equal(lane.inTable.codes, 1);
+  await store.put(Uint8Array.of(1, ...needles[0]!.salt), 7);
+  const piece = await scanForResidue(index, needles, { newTable: fast, store });
+  assert.deepEqual(piece.inStore, { ids: 0, codes: 0, salts: 1 });
+});

@@ -1,6 +1,6 @@
 /**
  * Looks for what an erasure must have taken away: codes, salts and ids of the erased items, lane by lane in every column of every
- * segment (in memory and as the store gives it back) and in the search table. Before it looks, it plants: a scan that does not find
+ * segment (in memory and as the store gives it back, and anywhere in what else the store holds) and in the search table. Before it looks, it plants: a scan that does not find
  * what was put there proves nothing.
  *
  * Two things are no residue. The ledger keeps the id of an erased entry, in the ids column of its segment, at its row, marked as
@@ -8,11 +8,11 @@
  *
  * Bytes that are not at a lane (in a log, in a partial file, in another process) are the business of the raw scan of the disk.
  */
-import { SEGMENT_ROWS, Segment } from '@lethe/hashing';
-import { equalBytes } from '@lethe/std';
+import { HASHING, SEGMENT_ROWS, Segment } from '@lethe/hashing';
+import { equalBytes, isError } from '@lethe/std';
 import type { CodeIndex } from './code-index.ts';
 import { INDEX } from './errors.ts';
-import type { SearchTable, SegmentStore } from './ports.ts';
+import type { SearchTable, SweepableStore } from './ports.ts';
 
 /** What an item leaves to look for; taken before the erasure. */
 export interface ErasedNeedle {
@@ -47,27 +47,37 @@ export function needlesOf(index: CodeIndex, itemIds: readonly Uint8Array[]): Era
 }
 
 /**
- * @param newTable makes an empty table of the index's kind, for planting  @param store also the segments as it gives them back
+ * @param newTable makes an empty table of the index's kind, for planting  @param store all that it holds, also what no manifest names:
+ * a segment whose deletion failed, a partial file
  * @throws LETHE-2611 a planted copy was not found  @throws LETHE-2601, LETHE-2602
  */
 export async function scanForResidue(
   index: CodeIndex,
   needles: readonly ErasedNeedle[],
-  { newTable, store }: { readonly newTable: (codeBits: number) => SearchTable; readonly store: SegmentStore },
+  {
+    newTable,
+    store,
+  }: { readonly newTable: (codeBits: number) => SearchTable; readonly store: SweepableStore },
 ): Promise<ResidueReport> {
   const sought = new Sought(needles);
   const planted = plantInSegment(sought, index) + plantInTable(sought, newTable(index.codeBits));
   const segments = index.segments();
   const stored: Residue[] = [];
-  for (const { reference } of index.manifest().segments) {
+  const references = new Set(index.manifest().segments.map(({ reference }) => reference));
+  const named = references.size;
+  for await (const reference of store.references()) references.add(reference);
+  for (const [i, reference] of [...references].entries()) {
     const bytes = await store.get(reference);
-    stored.push(sought.inSegment(Segment.decode(bytes)));
+    const segment = i < named ? Segment.decode(bytes) : segmentIn(bytes);
+    stored.push(segment ? sought.inSegment(segment) : sought.anywhereIn(bytes));
+    segment?.wipe();
     bytes.fill(0);
   }
   const table = index.table;
   const holders = (code: Uint8Array): number[] => table.lanesHolding(code);
+  // A spare lane has nothing to hold.
   const isLive = (lane: number): boolean =>
-    !segments[Math.floor(lane / SEGMENT_ROWS)]!.isErased(lane % SEGMENT_ROWS);
+    lane < index.size && !segments[Math.floor(lane / SEGMENT_ROWS)]!.isErased(lane % SEGMENT_ROWS);
   return {
     planted,
     lanes: index.size,
@@ -158,12 +168,32 @@ class Sought {
     };
   }
 
+  /** In bytes that are no segment, wherever they are: nothing excuses them there. */
+  anywhereIn(given: Uint8Array): Residue {
+    const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    return {
+      ids: this.needles.filter(({ itemId }) => bytes.indexOf(itemId) !== -1).length,
+      codes: this.coded.filter(({ code }) => bytes.indexOf(code) !== -1).length,
+      salts: this.needles.filter(({ salt }) => bytes.indexOf(salt) !== -1).length,
+    };
+  }
+
   idsIn(memory: readonly Uint8Array[]): number {
     return memory.reduce((count, bytes) => count + this.#ids.count(bytes, () => true), 0);
   }
 
   saltsIn(memory: readonly Uint8Array[]): number {
     return memory.reduce((count, bytes) => count + this.#salts.count(bytes, () => true), 0);
+  }
+}
+
+/** @returns nothing for bytes that are no segment, such as a part of one */
+function segmentIn(bytes: Uint8Array): Segment | undefined {
+  try {
+    // Decoding may overwrite what it is given.
+    return Segment.decode(new Uint8Array(bytes));
+  } catch (error) {
+    if (!isError(error, HASHING.SEGMENT_MALFORMED)) throw error;
   }
 }
 

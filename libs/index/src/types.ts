@@ -73,7 +73,8 @@ export interface Change<P> {
   readonly superseded: readonly SegmentRef[];
   /**
    * Switches memory to the new state (synchronously, at the call), overwrites what was replaced, then deletes superseded segments.
-   * @throws LETHE-2606 a segment could not be deleted: the change stands, and `superseded` must be deleted again (`sweep` does)
+   * @throws LETHE-2614 a segment could not be deleted: the change stands, and what the details name must be deleted again (`sweep` does)
+   * @throws LETHE-2610 the search table failed: the index is closed; open it from the manifest  @throws LETHE-2615
    */
   commit(): Promise<void>;
   /** Deletes the new segments and forgets the change. */
