@@ -31,8 +31,24 @@ export interface HashingContext extends ServiceDeps {
   readonly checks: Checks;
   /** Persons that a stored score is the mean of, at least. */
   readonly probesMin: number;
+  /** Of work that searches or encodes. */
+  readonly turns: Turns;
   /** False until the masks have been read: before that a search could return what has been contained. */
   ready: boolean;
+}
+
+/**
+ * One caller after the other, the event loop between them: answers that take milliseconds each would otherwise follow one look at the
+ * events all at once, and whoever asks for anything else would wait for the last.
+ */
+export class Turns {
+  #last: Promise<void> = Promise.resolve();
+
+  /** Returns when it is the caller's turn; its synchronous work is then the only work until the next turn. */
+  next(): Promise<void> {
+    this.#last = this.#last.then(() => new Promise((done) => setImmediate(done)));
+    return this.#last;
+  }
 }
 
 export function functionAddress(name: string): Address {
@@ -41,12 +57,12 @@ export function functionAddress(name: string): Address {
 }
 
 /**
- * A version to answer from, when this replica knows who is contained.
+ * A version to answer from, when this replica knows who is contained and it is the caller's turn.
  * @param atLeast number of an event of the function that it must reflect
  * @throws LETHE-4201, LETHE-4203, LETHE-4210, LETHE-4212, LETHE-4213
  */
 export async function servingOf(
-  { ready, functions, follower }: HashingContext,
+  { ready, functions, follower, turns }: HashingContext,
   name: string,
   atLeast = 0n,
 ): Promise<Serving> {
@@ -54,6 +70,7 @@ export async function servingOf(
   if (!ready) throw HASHING_SERVICE.STARTING('the service is starting');
   const serving = await functions.serving(address, atLeast);
   await follower.fresh();
+  await turns.next();
   return functions.loaded(address) ?? serving;
 }
 

@@ -282,7 +282,7 @@ test('filters and radius give what the listed codes give', async () => {
       { labelsAll: [1, 2], modalities: ['image'] },
       ({ labels, modality }) => modality === 'image' && labels.includes(1) && labels.includes(2),
     ],
-    [{ functionVersions: [2] }, () => false],
+    [{ functionVersions: [1] }, ({ functionVersion }) => functionVersion === 1],
   ];
   for (const [filter, fits] of cases) {
     for (const radius of [8, 32])

@@ -8,7 +8,7 @@ import { Checks, onCheckRequested } from './checks.ts';
 import { contain, erase } from './consumers/erasure.ts';
 import { onRootRequested } from './consumers/learn.ts';
 import { moveCodes } from './consumers/reencode.ts';
-import { functionAddress, type HashingContext } from './context.ts';
+import { functionAddress, type HashingContext, Turns } from './context.ts';
 import { hashWatch } from './domain/watch.ts';
 import { type Drifted, DriftWatches } from './drift.ts';
 import { Follower } from './follow.ts';
@@ -76,6 +76,7 @@ export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): Ha
     drift: new DriftWatches({ ...DEFAULT_DRIFT, ...settings.drift }, onDrift, deps.logger),
     checks: new Checks(deps),
     probesMin: settings.probesMin ?? PROBES_MIN,
+    turns: new Turns(),
     ready: false,
   };
 }

@@ -170,12 +170,12 @@ export class Learned {
     return this.maps[modality]!.apply(this.readers[modality]!.inputs(rows));
   }
 
-  /** The k nearest items, or those within a radius if one is given, of persons who are not excluded. @throws LETHE-3406 */
-  search(code: Uint8Array, k: number, filter: SearchFilter, radius?: number): FoundItem[] {
-    const hits =
-      radius === undefined
-        ? this.index.search(code, k, filter)
-        : this.index.range(code, radius, filter).slice(0, k);
+  /**
+   * The k nearest items of persons who are not excluded, of them those within the radius if one is given: k bounds the work of a
+   * radius that holds everything. @throws LETHE-3406
+   */
+  search(code: Uint8Array, k: number, filter: SearchFilter, radius = Number.POSITIVE_INFINITY): FoundItem[] {
+    const hits = this.index.search(code, k, filter).filter(({ distance }) => distance <= radius);
     return hits.map((hit) => ({ ...hit, item: this.liveAt(hit.index) }));
   }
 

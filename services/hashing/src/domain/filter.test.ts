@@ -5,7 +5,7 @@ import { isError } from '@lethe/std';
 import { HASHING_SERVICE } from '../errors.ts';
 import { indexFilter } from './filter.ts';
 
-const known = { modalities: ['image', 'text'], classes: 5 };
+const known = { modalities: ['image', 'text'], classes: 5, version: 2 };
 const filter = (conditions: Partial<hashing.SearchFilter>) =>
   indexFilter(hashing.SearchFilter.fromPartial(conditions), known);
 
@@ -28,6 +28,8 @@ test('what can match nothing by mistake is refused with the name of its field', 
     [{ modalities: ['sound'] }, 'filter.modalities'],
     [{ labelsAny: [5] }, 'filter.labels_any'],
     [{ labelsAll: [0, 5] }, 'filter.labels_all'],
+    [{ functionVersions: [1, 0] }, 'filter.function_versions'],
+    [{ functionVersions: [3] }, 'filter.function_versions'],
     [{ functionVersions: Array.from({ length: 1_025 }, (_, i) => i) }, 'filter.function_versions'],
   ];
   for (const [conditions, field] of wrong) {

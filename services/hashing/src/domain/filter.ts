@@ -7,13 +7,14 @@ import { HASHING_SERVICE } from '../errors.ts';
 const LISTED_MAX = 1_024;
 
 /**
- * @param known what the function has: its modalities by number, and the number of its classes
+ * @param known what the function has: its modalities by number, the number of its classes, and its newest version
  * @returns a condition for each list that names something
- * @throws LETHE-4207 a list is too long, names a modality that the function has not, or a label that the dataset does not declare
+ * @throws LETHE-4207 a list is too long, names a modality or a version that the function has not, or a label that the dataset does not
+ * declare
  */
 export function indexFilter(
   filter: hashing.SearchFilter | undefined,
-  known: { readonly modalities: readonly string[]; readonly classes: number },
+  known: { readonly modalities: readonly string[]; readonly classes: number; readonly version: number },
 ): SearchFilter {
   if (!filter) return {};
   const { labelsAny, labelsAll, functionVersions: fnVersions } = filter;
@@ -26,6 +27,8 @@ export function indexFilter(
     if (labels.some((label) => label >= known.classes))
       throw refused('names a label that the dataset does not declare', field);
   }
+  if (fnVersions.some((version) => version < 1 || version > known.version))
+    throw refused(`names a version that is not one of 1 to ${known.version}`, 'functionVersions');
   const lists = { modalities, labelsAny, labelsAll, fnVersions };
   return Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0));
 }

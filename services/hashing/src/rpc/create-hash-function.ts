@@ -40,18 +40,24 @@ const { TIER_ANALYTIC } = hashing.HashFunctionSpec_Tier;
 
 const invalid = (why: string, field: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field } });
 
+/** Beyond these the weights are rounding errors, or zeros. */
+const [LAMBDA_MIN, LAMBDA_MAX] = [1, 1e12];
+
+/** 0 stands for the default; NaN stays what it is, and is refused. */
+const orDefault = (value: number, otherwise: number): number => (value === 0 ? otherwise : value);
+
 /** Every number in place; a choice that is the default is left out, so that naming it makes no other specification. */
 const withDefaults = (spec: hashing.HashFunctionSpec): hashing.HashFunctionSpec => ({
   root: spec.root,
   codeBits: spec.codeBits || DEFAULT_HASH_OPTIONS.codeBits,
   featureDim: spec.featureDim || DEFAULT_HASH_OPTIONS.featureDim,
-  lambda: spec.lambda || DEFAULT_HASH_OPTIONS.lambda,
+  lambda: orDefault(spec.lambda, DEFAULT_HASH_OPTIONS.lambda),
   featureSeed: spec.featureSeed || DEFAULT_HASH_OPTIONS.seed,
   modalities: spec.modalities,
   survivorCodes: spec.survivorCodes === SURVIVOR_CODES_KEEP ? undefined : spec.survivorCodes || undefined,
   tier: spec.tier === TIER_ANALYTIC ? undefined : spec.tier || undefined,
   gate: {
-    epsilon: spec.gate?.epsilon || EPSILON_DEFAULT,
+    epsilon: orDefault(spec.gate?.epsilon ?? 0, EPSILON_DEFAULT),
     require: spec.gate?.require ?? false,
     reportOnly: spec.gate?.reportOnly ?? false,
   },
@@ -82,8 +88,8 @@ async function checkSpec(
     throw invalid('require and report_only exclude each other', 'spec.gate');
   const dataset = datasetOfRoot(root);
   if (tenantOf(root) !== tenant) throw invalid('the root lies in another tenant', 'spec.root');
-  if (!(lambda > 0 && Number.isFinite(lambda)))
-    throw invalid('lambda is not a positive number', 'spec.lambda');
+  if (!(lambda >= LAMBDA_MIN && lambda <= LAMBDA_MAX))
+    throw invalid(`lambda must be ${LAMBDA_MIN} to ${LAMBDA_MAX}, or 0 for the default`, 'spec.lambda');
   createFeatureMap({ seed: featureSeed, featureDim, inputWidth: 1 });
   const codebook = emptyCodebook(codeBits);
   await peers.vault.getDatasetRoot({ name: root });

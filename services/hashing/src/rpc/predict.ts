@@ -9,8 +9,8 @@ import { checkNeighbours } from './search.ts';
 /** Odd, so that two classes rarely tie; on the digits 11 to 101 voters are within 0.003 of each other (`hashing.bench.ts`). */
 const VOTERS = 25;
 const PAYLOADS_MAX = 1_000;
-/** Payloads between two breaths: a search of the whole index each. */
-const STEP = 32;
+/** How long labels are made in one turn; others wait for as long, and for the search that is under way. */
+const TURN_MS = 15;
 
 /**
  * Labels by vote of the nearest neighbours, in the order of the payloads.
@@ -33,16 +33,17 @@ export async function predict(
   const labels: number[] = [];
   const release = learned.hold();
   try {
-    for (let at = 0; at < rows.length; at += STEP) {
-      const excluded = excludedOf(context, name);
-      for (let i = at; i < Math.min(at + STEP, rows.length); i++) {
-        const [modality, row] = [numbers[i]!, rows[i]!];
-        const code = learned.encode(modality, [row]);
-        const found = searchByRecord(learned, { modality, row, code }, voters, excluded);
-        const votes = found.map(({ item, distance }) => ({ label: item.labels[0] ?? 0, distance }));
-        labels.push(voteLabel(votes).label);
+    let endMs = performance.now() + TURN_MS;
+    for (const [i, row] of rows.entries()) {
+      if (performance.now() > endMs) {
+        await context.turns.next();
+        endMs = performance.now() + TURN_MS;
       }
-      await new Promise((done) => setImmediate(done));
+      const modality = numbers[i]!;
+      const code = learned.encode(modality, [row]);
+      const found = searchByRecord(learned, { modality, row, code }, voters, excludedOf(context, name));
+      const votes = found.map(({ item, distance }) => ({ label: item.labels[0] ?? 0, distance }));
+      labels.push(voteLabel(votes).label);
     }
   } finally {
     release();

@@ -29,7 +29,8 @@ export async function search(
     });
   }
   const classes = learned.spec.label.classes.length;
-  const conditions = { ...indexFilter(filter, { modalities, classes }), ...excludedOf(context, name) };
+  const known = { modalities, classes, version: learned.version };
+  const conditions = { ...indexFilter(filter, known), ...excludedOf(context, name) };
   if (!query) throw HASHING_SERVICE.REQUEST_INVALID('the query is missing', { details: { field: 'query' } });
   // One more than asked for tells whether a radius holds more.
   const found = find(context, { name, query, modality }, learned, most + 1, conditions, radius);
