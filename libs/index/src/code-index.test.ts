@@ -480,3 +480,27 @@ test('a closed index refuses, its waiters end, and sequences that no manifest ho
   assert.throws(() => index.indexOf(idIn(batch, 1)), is(INDEX.CLOSED));
   await assert.rejects(index.append(batch), is(INDEX.CLOSED));
 });
+
+test('Buffers are copied: a batch that the caller uses again, and a store that gives Buffers', async () => {
+  class Buffers extends MemorySegments {
+    override async get(reference: string): Promise<Uint8Array> {
+      const bytes = await super.get(reference);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+  }
+  const store = new Buffers();
+  const made = CodeIndex.create({ ...optionsOf(store), ...WIDTHS });
+  const plain = madeUpBatch(50, seededRandom('buffers'));
+  const batch = { ...plain, ids: Buffer.from(plain.ids), codes: Buffer.from(plain.codes) };
+  const change = await made.append(batch, 1n);
+  batch.codes.fill(0xff);
+  await change.commit();
+  assert.ok(batch.codes.every((byte) => byte === 0xff));
+  assert.equal(made.search(codeIn(plain, 0), 1)[0]!.distance, 0);
+  const index = await reopen(made, store);
+  const entry = index.entry(idIn(plain, 7));
+  const reencoding = await index.reencode([{ itemId: entry.itemId, code: new Uint8Array(8).fill(0xee) }], 9);
+  assert.deepEqual(index.entry(entry.itemId), entry);
+  await reencoding.abort();
+  assert.deepEqual(index.entry(entry.itemId), entry);
+});

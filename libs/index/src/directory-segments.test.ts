@@ -226,3 +226,18 @@ test('killed at any moment: what was acknowledged is there, nothing is half ther
   await sweep(store, index.manifest());
   assert.deepEqual((await fs.readdir(directory)).length, 1 + index.manifest().segments.length);
 });
+
+test('a directory that is gone is told by code, and a partial file that failed is overwritten', async (context) => {
+  const directory = await newDirectory(context);
+  const store = await DirectorySegments.open(directory, {
+    ...failing(0, 'EIO').files,
+    rename: async (partial) => {
+      await fs.link(partial, join(directory, 'other'));
+      throw Object.assign(new Error('made up'), { code: 'EIO' });
+    },
+  });
+  await assert.rejects(store.put(new Uint8Array(64).fill(9)), (error) => isError(error, INDEX.STORE_FAILED));
+  assert.ok((await fs.readFile(join(directory, 'other'))).every((byte) => byte === 0));
+  await fs.rm(directory, { recursive: true });
+  await assert.rejects(store.references().next(), (error) => isError(error, INDEX.STORE_FAILED));
+});

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { clopperPearson } from '@lethe/statistics';
-import { concatBytes, seededRandom } from '@lethe/std';
+import { concatBytes, isError, seededRandom } from '@lethe/std';
 import { allocateClasses, classCode, emptyCodebook, packCode } from '../codebook.ts';
+import { HASHING } from '../errors.ts';
 import { createFeatureMap } from '../features.ts';
 import { encodeFeatures, fitHashFunction } from '../function.ts';
 import { averagePrecisions, meanAveragePrecision } from '../metrics.ts';
@@ -163,4 +164,13 @@ test('an attack that stops where the code flips has small margins', () => {
   const clean = codeMargins(fn, map.apply(items.inputs));
   assert.ok(clean.every((margin) => margin >= 0 && Number.isFinite(margin)));
   assert.throws(() => codeMargins(fn, new Uint8Array(127)), { code: 'LETHE-3403' });
+});
+
+test('neighbours are counted among one or more', () => {
+  for (const k of [0, -3, 1.5, Number.NaN]) {
+    assert.throws(
+      () => expectedOccurrences(new Uint8Array(8), new Uint8Array(16), 64, k),
+      (error) => isError(error, HASHING.OPTION_INVALID),
+    );
+  }
 });
