@@ -1,5 +1,6 @@
 /** Taking persons out: their features from the sums, exactly; their rows from the blocks that hold them; what that changes for others. */
 import { encodeFeatures, fitHashFunction, subtractItems } from '@lethe/hashing';
+import { isFinal } from '@lethe/service';
 import { clopperPearson } from '@lethe/statistics';
 import { processorMs } from '@lethe/telemetry';
 import { decodeBlock, type FeatureBlock, takeRows } from './domain/blocks.ts';
@@ -114,10 +115,13 @@ export interface Churn {
   readonly storedDiffer: number;
   /** Undefined where all survivors were counted; otherwise the two numbers above are of the sample. */
   readonly sampled: number | undefined;
+  /** Code of the refusal of a block of others that could not be read: the two numbers above are then unknown. */
+  readonly unreadable?: string;
 }
 
 /**
- * Counts exactly up to `exactMax` survivors; above, on the sample of items that the state keeps, and says so.
+ * Counts exactly up to `exactMax` survivors; above, on the sample of items that the state keeps, and says so. The figure is no condition
+ * of the erasure: where a block of others is damaged or gone, it is unknown.
  * @param erased what `subtract` gave for this version
  */
 export async function measureChurn(
@@ -127,6 +131,20 @@ export async function measureChurn(
   exactMax: number,
 ): Promise<Churn> {
   const survivors = learned.index.live - gone.size;
+  try {
+    return await countChurn(learned, erased, survivors, exactMax);
+  } catch (error) {
+    if (!isFinal(error)) throw error;
+    return { survivors, churn: 0, storedDiffer: 0, sampled: undefined, unreadable: error.code };
+  }
+}
+
+async function countChurn(
+  learned: Learned,
+  erased: ErasedItems,
+  survivors: number,
+  exactMax: number,
+): Promise<Churn> {
   const counts = { rows: 0, churn: 0, storedDiffer: 0 };
   const exact = survivors <= exactMax;
   const halvings = Math.max(...learned.head.parts.map(({ sample }) => sample.halvings));
@@ -189,7 +207,13 @@ export function churnDetails({
   churn,
   storedDiffer,
   sampled,
+  unreadable,
 }: Churn): Readonly<Record<string, string>> {
+  if (unreadable !== undefined) {
+    const churnMethod = `not measured: a feature block of others could not be read (${unreadable})`;
+    const unknown = 'an unknown number';
+    return { churn: unknown, storedCodesThatDiffer: unknown, churnMethod };
+  }
   if (sampled === undefined) {
     return { churn: String(churn), storedCodesThatDiffer: String(storedDiffer), churnMethod: 'counted' };
   }

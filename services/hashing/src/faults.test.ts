@@ -5,9 +5,10 @@ import { EVENTS, STREAMS } from '@lethe/events';
 import { verifyErasureProof } from '@lethe/hashing';
 import { fromHex, LetheError } from '@lethe/std';
 import { erase } from './consumers/erasure.ts';
-import { churnDetails } from './erase.ts';
+import { churnDetails, measureChurn, subtract } from './erase.ts';
 import { closeAll, FUNCTION_SPEC, makeRecords, TENANT, trainedDigests, World } from './fixture.ts';
 import { addressOf } from './functions.ts';
+import type { Learned } from './learned.ts';
 import { countInMemory } from './memory-scan.ts';
 import { getErasureProof } from './rpc/get-erasure-proof.ts';
 
@@ -96,6 +97,33 @@ test('a damaged feature block stops an erasure before it changes anything', asyn
   assert.equal((await context.functions.serving(ADDRESS)).learned.version, 1);
 });
 
+test('a damaged or lost block of others stops no erasure: the figure about them is unknown, and the claim says why', async () => {
+  for (const isLost of [false, true]) {
+    const { world, close } = await learned();
+    await close();
+    const context = { ...world.context(), churnExactMax: 10 };
+    const { learned: serving } = await context.functions.serving(ADDRESS);
+    // The sample is everybody; taken out of it are only those who are in it, so here it is read for the figure alone.
+    const { sample } = serving.head.parts[0]!;
+    const object = sample.block!.reference.split(':')[1]!;
+    const foreign = { ...serving.head.parts[0]!, blocks: [sample.block!] };
+    const subtracted = await subtract(serving, []);
+    const broken = Object.assign(Object.create(serving) as Learned, {
+      head: { ...serving.head, parts: [foreign] },
+    });
+    for await (const { subject, data, sequence } of world.bus.read(STREAMS.artefacts, '>')) {
+      if (!subject.endsWith(object)) continue;
+      if (isLost) await world.bus.deleteMessageSecurely(STREAMS.artefacts, sequence);
+      else data[40]! ^= 1;
+    }
+    const measured = await measureChurn(broken, subtracted, new Set(), 50_000);
+    const details = churnDetails(measured);
+    assert.equal(details.churn, 'an unknown number');
+    assert.equal(details.storedCodesThatDiffer, 'an unknown number');
+    assert.match(details.churnMethod!, /not measured: .* \(LETHE-\d{4}\)$/);
+  }
+});
+
 test('a replica that cannot read the events answers nothing', async () => {
   const { world, api } = await learned();
   await api.search(query, 3);
@@ -105,6 +133,7 @@ test('a replica that cannot read the events answers nothing', async () => {
   };
   await new Promise((done) => setTimeout(done, 400));
   await assert.rejects(api.search(query, 3), coded('LETHE-4213'));
+  await assert.rejects(api.get(), coded('LETHE-4213'));
   world.bus.read = read;
   assert.equal((await api.search(query, 3)).neighbours.length, 3);
 });

@@ -86,7 +86,11 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
   const subscriptions: Subscription[] = [];
   const binding = bind(hashing.HashingServiceDefinition, {
     createHashFunction: (request) => createHashFunction(context, request),
-    getHashFunction: async ({ name }) => await resource(context, functionAddress(name)),
+    getHashFunction: async ({ name }) => {
+      // Also bounds the wait for a bus that is gone: nothing else of this answer does.
+      await context.follower.fresh();
+      return await resource(context, functionAddress(name));
+    },
     listHashFunctions: (request) => listHashFunctions(context, request),
     watchHashFunction: ({ name }, { signal }) => watchHashFunction(context, name, signal),
     createUpdate: (request) => createUpdate(context, request),
