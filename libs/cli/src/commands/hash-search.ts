@@ -65,7 +65,7 @@ export function addHashSearch(hash: Command, cli: Cli): void {
     .option(
       '--function-version <n>',
       'only codes of this version; again for several',
-      collect(integer(1)),
+      collect(integer(1, 2 ** 32 - 1)),
       [],
     )
     .option('--min-sequence <n>', 'refuse an answer from before this event of the function', integer(0))

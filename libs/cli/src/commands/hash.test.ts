@@ -84,6 +84,14 @@ const emoji = hashing.HashFunction.fromPartial({
   ],
 });
 
+/** One that has learned nothing. */
+const failed = hashing.HashFunction.fromPartial({
+  name: 'tenants/acme/hashFunctions/first',
+  spec: emoji.spec!,
+  state: hashing.HashFunction_State.STATE_FAILED,
+  conditions: [{ type: 'Learning', reason: 'Failed', message: 'LETHE-4208: there is no labelled record' }],
+});
+
 /** Handlers of a service of which this test calls some methods. */
 const withUnused = <H extends object>(methods: object, used: Partial<H>): H => {
   const unused = async (): Promise<never> => {
@@ -113,7 +121,7 @@ const handlers = withUnused<Handlers<typeof HashingServiceDefinition>>(HashingSe
   }),
   getErasureProof: async ({ erasure }) => ({ proof: Buffer.from(erasure), digest: 'cd' }),
   listHashFunctions: async ({ pageToken }) => ({
-    hashFunctions: [pageToken === '' ? { ...emoji, name: 'tenants/acme/hashFunctions/first' } : emoji],
+    hashFunctions: [pageToken === '' ? failed : emoji],
     nextPageToken: pageToken === '' ? '7' : '',
   }),
   async *watchHashFunction() {
@@ -241,6 +249,7 @@ test('list follows the pages; versions shows what the index holds', async () => 
   const short = await lethe('hash', 'list');
   assert.match(short.out, /modalities: image, text/u);
   assert.doesNotMatch(short.out, /conditions/u);
+  assert.match(short.out, /failure: "?LETHE-4208: there is no labelled record/u);
   const versions = JSON.parse((await lethe('hash', 'versions', 'emoji', '--json')).out) as Record<
     string,
     unknown
@@ -279,6 +288,21 @@ test('a version that the gate holds: the command says so and fails; promoting it
   assert.equal(seen.promoted.length, count);
   await lethe('hash', 'create', 'strict', '--dataset', 'emoji', '--gate', 'require', '--gate-epsilon', '0.1');
   assert.deepEqual(seen.created.at(-1)!.spec?.gate, { epsilon: 0.1, require: true, reportOnly: false });
+});
+
+test('numbers that no search has are refused as arguments, in words', async () => {
+  const asked = seen.searched.length;
+  for (const [option, value] of [
+    ['--radius', '-1'],
+    ['--radius', '257'],
+    ['--function-version', '0'],
+    ['--function-version', '4294967296'],
+  ] as const) {
+    const { status, err } = await lethe('hash', 'search', 'emoji', '--code', '00ff', option, value);
+    assert.equal(status, 2, `${option} ${value}`);
+    assert.match(err, new RegExp(`${option}.*whole number from`, 'su'));
+  }
+  assert.equal(seen.searched.length, asked);
 });
 
 test('a file with texts alone asks for pictures', async () => {

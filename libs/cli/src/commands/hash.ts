@@ -53,6 +53,14 @@ Examples:
   $ lethe hash create emoji --dataset emoji --modality image=pixels --modality text=embedding
 `;
 
+const VERSIONS_HELP = `
+A version has a fingerprint while its weights are kept: the newest, and the one before while it answers beside it. Those of earlier versions
+are destroyed with the next one, so their fingerprint is empty and only the number of their codes is left.
+
+Examples:
+  $ lethe hash versions emoji
+`;
+
 export function addHash(program: Command, cli: Cli): void {
   const hash = program.command('hash').description('lifelong hash functions: learn, update, search');
   addRootOptions(hash.command('create <name>'))
@@ -167,7 +175,7 @@ function addShows(hash: Command, cli: Cli): void {
     .description(
       'versions that stored codes are of, what the gate said of the newest and holds, what the index holds',
     )
-    .addHelpText('after', '\nExamples:\n  $ lethe hash versions emoji\n')
+    .addHelpText('after', VERSIONS_HELP)
     .action(async (typed: string, _options: unknown, command: Command) => {
       const found = await get(typed, command);
       const { name, version, liveVersions, modalities, ledgerSize, segmentCount, ledgerRoot, itemCount } =
@@ -194,7 +202,11 @@ async function summary(shown: hashing.HashFunction): Promise<Plain> {
   const { hashing: contract } = await import('@lethe/contracts');
   const { name, state, version, itemCount, spec, learnedRoot } = shown;
   const modalities = spec?.modalities.map((item) => item.name) ?? [];
-  const chosen = { name, state, version, itemCount, codeBits: spec?.codeBits, modalities, learnedRoot };
+  const failed = shown.conditions.find(({ type, reason }) => type === 'Learning' && reason === 'Failed');
+  const chosen = {
+    ...{ name, state, version, itemCount, codeBits: spec?.codeBits, modalities, learnedRoot },
+    ...(failed && { failure: failed.message }),
+  };
   return plain(chosen, { state: [contract.HashFunction_State, 'STATE_'] });
 }
 
