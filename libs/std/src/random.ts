@@ -32,7 +32,10 @@ abstract class Buffered implements RandomSource {
     while (filled < count) {
       if (this.#at === this.#block.length) this.#next();
       const take = Math.min(count - filled, this.#block.length - this.#at);
-      out.set(this.#block.subarray(this.#at, this.#at + take), filled);
+      const part = this.#block.subarray(this.#at, this.#at + take);
+      out.set(part, filled);
+      // What is handed out may be a key or a salt that its owner will overwrite: no second copy stays here.
+      part.fill(0);
       this.#at += take;
       filled += take;
     }
