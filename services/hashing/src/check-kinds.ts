@@ -7,10 +7,11 @@ import {
   distance,
   encodeFeatures,
   flagExtreme,
+  lowerBoundOfMean,
   uniquenessSignal,
 } from '@lethe/hashing';
 import { datasetOfRoot, exclusions, readRecords } from '@lethe/service';
-import { concatBytes } from '@lethe/std';
+import { concatBytes, type RandomSource, seededRandom } from '@lethe/std';
 import type { Checked, Found } from './checks.ts';
 import { excludedOf } from './context.ts';
 import { labelsOfRow } from './domain/parts.ts';
@@ -29,6 +30,9 @@ const ATTACKED_MAX = 64;
 const ATTACKED_POSITIONS = 2_048;
 const ATTACK_EPSILON = 8;
 const ATTACK_STEPS = 20;
+/** Of the bound that an attack's gain over noise has to clear, and resamples that it takes. */
+const ATTACK_LEVEL = 0.95;
+const ATTACK_RESAMPLES = 1_999;
 /** Entries, and attacked records, between two breaths. */
 const ENTRIES_STEP = 2_048;
 const ATTACKED_STEP = 4;
@@ -236,7 +240,11 @@ export async function uniqueness(checked: Checked): Promise<Found> {
   };
 }
 
-/** Records of the vault, attacked towards the class that follows theirs; what the attacker wants is found among the sampled items. */
+/**
+ * Records of the vault, attacked towards the class that follows theirs; what the attacker wants is found among the sampled items. Any change
+ * of an input moves its code, and half of them towards anything: an alarm takes a gain over as much random noise on the same inputs, whose
+ * lower bound over the queries is above 0.
+ */
 export async function targeted(checked: Checked): Promise<Found> {
   const { spec, fromNewest, breathe, part } = checked;
   const epsilon = spec.epsilon || ATTACK_EPSILON;
@@ -266,6 +274,8 @@ export async function targeted(checked: Checked): Promise<Found> {
     };
     const before: number[] = [];
     const after: number[] = [];
+    const control: number[] = [];
+    const random = seededRandom('lethe/hashing/targeted-control/v1');
     for (let at = 0; at < attacked.length; at += ATTACKED_STEP) {
       const step = attacked.slice(at, at + ATTACKED_STEP);
       const wanted = step.map(({ row }) => nextClass(classes, labelsOfRow(row)));
@@ -274,22 +284,36 @@ export async function targeted(checked: Checked): Promise<Found> {
       const changed = attackTargets(fn, map, inputs, targets, { epsilon, steps: ATTACK_STEPS });
       before.push(...(await precisionsOf(inputs, step, wanted)));
       after.push(...(await precisionsOf(changed.inputs, step, wanted)));
-      inputs.fill(0);
-      changed.inputs.fill(0);
+      const noisy = withNoise(inputs, epsilon, random);
+      control.push(...(await precisionsOf(noisy, step, wanted)));
+      for (const bytes of [inputs, changed.inputs, noisy]) bytes.fill(0);
       await breathe();
     }
-    return { before, after, queries: attacked.length, galleryItems: gallery.length };
+    return { before, after, control, queries: attacked.length, galleryItems: gallery.length };
   });
   const tMapBefore = meanMeasured(values.before, 1);
   const tMapAfter = meanMeasured(values.after, 1);
   return {
-    alarm: tMapBefore !== undefined && tMapAfter !== undefined && tMapAfter > tMapBefore,
+    alarm: beatsControl(values.after, values.control),
     flagged: [],
     outcome: {
       $case: 'targeted',
       value: { epsilon, queries: values.queries, galleryItems: values.galleryItems, tMapBefore, tMapAfter },
     },
   };
+}
+
+/** Every byte moved by epsilon, up or down, within 0..255: what an attack without aim would do. */
+const withNoise = (inputs: Uint8Array, epsilon: number, random: RandomSource): Uint8Array =>
+  Uint8Array.from(inputs, (byte) =>
+    Math.min(255, Math.max(0, byte + (random.below(2) === 0 ? -epsilon : epsilon))),
+  );
+
+/** Precisions of the same queries, attacked and with noise. NaN where nothing is relevant, in both. */
+export function beatsControl(attacked: readonly number[], control: readonly number[]): boolean {
+  const gains = attacked.map((value, i) => value - control[i]!).filter((gain) => !Number.isNaN(gain));
+  const random = seededRandom('lethe/hashing/targeted-bound/v1');
+  return lowerBoundOfMean(Float64Array.from(gains), ATTACK_LEVEL, ATTACK_RESAMPLES, random) > 0;
 }
 
 /** The class after the first label, among those that the record has not. */

@@ -4,7 +4,7 @@ import { EVENT, hashing } from '@lethe/contracts';
 import { aggregateFilter, readEnvelope, STREAMS } from '@lethe/events';
 import { expectedOccurrences, hubCode } from '@lethe/hashing';
 import { concatBytes, hex, LetheError, seededRandom } from '@lethe/std';
-import { judgeNewer } from './check-kinds.ts';
+import { beatsControl, judgeNewer } from './check-kinds.ts';
 import { closeAll, makeRecords, World } from './fixture.ts';
 
 afterEach(closeAll);
@@ -158,7 +158,28 @@ test('TARGETED: within more change of the input the attacker finds more of his c
   assert.ok(much.tMapAfter! > little.tMapAfter!, `${much.tMapAfter} ${little.tMapAfter}`);
   assert.ok(much.tMapAfter! > much.tMapBefore! + 0.2);
   assert.equal(little.queries, 64);
+  assert.ok((await api.getCheck('much')).result?.alarm);
   await close();
+});
+
+test('TARGETED alarms on what noise does not do, not on a gain by chance', () => {
+  const random = seededRandom('targeted alarm');
+  const noise = Array.from({ length: 64 }, () => 0.3 + 0.1 * random.uniform());
+  let alarms = 0;
+  for (let round = 0; round < 40; round++)
+    if (
+      beatsControl(
+        noise.map(() => 0.3 + 0.1 * random.uniform()),
+        noise,
+      )
+    )
+      alarms++;
+  assert.equal(alarms, 0);
+  const aimed = noise.map((value) => value + 0.4 * random.uniform());
+  assert.ok(beatsControl(aimed, noise));
+  assert.ok(beatsControl([...aimed, Number.NaN], [...noise, Number.NaN]));
+  assert.ok(!beatsControl([1], [0]), 'one query shows nothing');
+  assert.ok(!beatsControl([], []));
 });
 
 test('an erasure interrupts a check, which then runs without the person', async () => {
