@@ -31,6 +31,11 @@ export interface HashingContext extends ServiceDeps {
   readonly checks: Checks;
   /** Persons that a stored score is the mean of, at least. */
   readonly probesMin: number;
+  /** Why an erasure cannot go on in a function, by its name: of this process, not part of the state. */
+  readonly blocked: Map<
+    string,
+    { readonly code: string; readonly message: string; readonly sinceMs: number }
+  >;
   /** Of work that searches or encodes. */
   readonly turns: Turns;
   /** False until the masks have been read: before that a search could return what has been contained. */

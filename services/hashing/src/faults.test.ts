@@ -10,6 +10,7 @@ import { closeAll, FUNCTION_SPEC, makeRecords, TENANT, trainedDigests, World } f
 import { addressOf } from './functions.ts';
 import type { Learned } from './learned.ts';
 import { countInMemory } from './memory-scan.ts';
+import { resource } from './resource.ts';
 import { getErasureProof } from './rpc/get-erasure-proof.ts';
 
 afterEach(closeAll);
@@ -95,6 +96,14 @@ test('a damaged feature block stops an erasure before it changes anything', asyn
   }
   await assert.rejects(erase(context, TENANT, world.started('a4')), coded('LETHE-2601'));
   assert.equal((await context.functions.serving(ADDRESS)).learned.version, 1);
+  const blocked = (await resource(context, ADDRESS)).conditions?.find(({ type }) => type === 'Erasure');
+  assert.equal(blocked?.reason, 'Blocked');
+  assert.match(blocked?.message ?? '', /^LETHE-2601: /);
+  for await (const { subject, data } of world.bus.read(STREAMS.artefacts, '>')) {
+    if (subject.endsWith(object)) data[40]! ^= 1;
+  }
+  await erase(context, TENANT, world.started('a4'));
+  assert.ok((await resource(context, ADDRESS)).conditions?.every(({ type }) => type !== 'Erasure'));
 });
 
 test('a damaged or lost block of others stops no erasure: the figure about them is unknown, and the claim says why', async () => {

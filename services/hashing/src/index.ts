@@ -76,6 +76,7 @@ export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): Ha
     drift: new DriftWatches({ ...DEFAULT_DRIFT, ...settings.drift }, onDrift, deps.logger),
     checks: new Checks(deps),
     probesMin: settings.probesMin ?? PROBES_MIN,
+    blocked: new Map(),
     turns: new Turns(),
     ready: false,
   };

@@ -11,7 +11,7 @@ import type { Learned } from './learned.ts';
  * @param opens whether a version that is not in memory is opened to count what its index holds; a list of many does not
  */
 export async function resource(
-  { functions, progress, watches }: HashingContext,
+  { functions, progress, watches, blocked }: HashingContext,
   address: Address,
   opens = true,
 ): Promise<Partially<hashing.HashFunction>> {
@@ -26,6 +26,7 @@ export async function resource(
     state: stateOf(state),
     conditions: [
       ...conditions(state),
+      ...erasureConditions(blocked.get(address.name)),
       ...driftConditions(watched, lastLearned?.version ?? 0, state.pending !== undefined),
     ],
     ...(state.pending && now ? { progress: now } : {}),
@@ -120,6 +121,21 @@ function conditions(state: Existing): common.Condition[] {
       reason: fromVersion === 0 ? 'Moving' : 'FannedOut',
       message: `${answers} for ${codesLeft} codes that are not moved to the newest version yet`,
       lastTransitionTime: new Date(state.changedMs),
+    },
+  ];
+}
+
+/** An erasure that cannot go on: the person is masked, and still in the state. */
+function erasureConditions(blocked: ReturnType<HashingContext['blocked']['get']>): common.Condition[] {
+  if (!blocked) return [];
+  const { code, message, sinceMs } = blocked;
+  return [
+    {
+      type: 'Erasure',
+      status: common.ConditionStatus.CONDITION_STATUS_FALSE,
+      reason: 'Blocked',
+      message: `${code}: ${message}. The person stays masked; restore the artefact and replay the dead letter.`,
+      lastTransitionTime: new Date(sinceMs),
     },
   ];
 }

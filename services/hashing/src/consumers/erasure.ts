@@ -1,6 +1,6 @@
 import { EVENT, type events, hashing, parseName } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
-import type { Containment, ErasurePart } from '@lethe/service';
+import { type Containment, type ErasurePart, isFinal } from '@lethe/service';
 import { assert, concatBytes, hex, sha256, sleep, utf8 } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
 import { encodeBlock, type FeatureBlock } from '../domain/blocks.ts';
@@ -71,7 +71,16 @@ export async function erase(
   masks.add(tenant, [...started.subjects, ...started.cohort]);
   const outcomes: Outcome[] = [];
   for (const address of await functions.ofDatasets(tenant, started.datasets)) {
-    outcomes.push(await functions.inTurn(address, () => eraseFrom(context, address, started)));
+    try {
+      outcomes.push(await functions.inTurn(address, () => eraseFrom(context, address, started)));
+    } catch (error) {
+      if (isFinal(error)) {
+        const { code, message } = error;
+        context.blocked.set(address.name, { code, message, sinceMs: context.clock.nowMs() });
+      }
+      throw error;
+    }
+    context.blocked.delete(address.name);
     context.drift.forget(address);
   }
   const refs = outcomes.flatMap(({ needles }) => (needles ? [needles] : []));
