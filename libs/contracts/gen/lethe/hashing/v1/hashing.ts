@@ -207,7 +207,7 @@ export interface HashFunctionSpec {
   codeBits: number;
   /** Number of fixed random features, a multiple of 4, 8 to 4096; 0 means 768. */
   featureDim: number;
-  /** Ridge parameter, above 0; 0 means 65536. */
+  /** Ridge parameter, 1 to 1e12; 0 means 65536. */
   lambda: number;
   /** Public seed of the fixed features, 1 to 128 characters; empty means lethe-1. */
   featureSeed: string;
@@ -387,7 +387,7 @@ export interface SearchFilter {
   labelsAny: number[];
   /** Items with all of these labels. */
   labelsAll: number[];
-  /** Items whose stored code is of one of these versions. At most 1024. */
+  /** Items whose stored code is of one of these versions. At most 1024; a version that the function has not had is refused. */
   functionVersions: number[];
 }
 
