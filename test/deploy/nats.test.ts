@@ -1,7 +1,7 @@
 /** NATS as deploy/base/nats.conf configures it: TLS and a password, and a Lethe process gets in by URL and authority alone. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -56,10 +56,14 @@ test('the password and the authority open it; either one missing does not', asyn
     .replace('18G', '64M')
     .replace(before2_10 ? /^ *sync_interval.*$/m : /$^/, '');
   writeFileSync(join(home, 'nats.conf'), configuration);
+  const log = openSync(join(home, 'nats.log'), 'w');
   const server = spawn(binary, ['--config', join(home, 'nats.conf')], {
     env: { PATH: process.env.PATH, POD_NAME: 'nats-0', NATS_PASSWORD: password },
-    stdio: 'ignore',
+    stdio: ['ignore', log, log],
   });
+  closeSync(log);
+  // From the beginning: a server that ends on its own would never be seen to end after that.
+  const ended = new Promise((done) => server.once('exit', done));
   try {
     // The three paths that the probes ask, all of them there before the pod is ready.
     for (const path of ['/healthz', '/healthz?js-server-only=true', '/']) {
@@ -68,8 +72,13 @@ test('the password and the authority open it; either one missing does not', asyn
           (response) => response.ok,
           () => false,
         );
-      for (let attempt = 0; attempt < 100 && !(await answers()); attempt++) await sleep(50);
-      assert.ok(await answers(), `${path} answers`);
+      for (let attempt = 0; attempt < 400 && server.exitCode === null && !(await answers()); attempt++) {
+        await sleep(50);
+      }
+      assert.ok(
+        await answers(),
+        `${path} answers; the server said: ${readFileSync(join(home, 'nats.log'), 'utf8')}`,
+      );
     }
     const here = url.replace('nats.lethe.svc:4222', `localhost:${port}`);
     const authority = join(home, 'ca.crt');
@@ -77,7 +86,6 @@ test('the password and the authority open it; either one missing does not', asyn
     assert.match(await connects(here, undefined), /^LETHE-20/, 'an unknown authority');
     assert.match(await connects(here.replace(password, 'guess'), authority), /^LETHE-20/, 'another password');
   } finally {
-    const ended = new Promise((done) => server.once('exit', done));
     server.kill('SIGTERM');
     await ended;
     rmSync(home, { recursive: true });

@@ -19,3 +19,8 @@ test('the port is none that the kernel gives to outgoing connections, and can be
 test('an address that is not this machine’s has no free port: LETHE-2025', async () => {
   await assert.rejects(freePort('192.0.2.1'), { code: 'LETHE-2025' });
 });
+
+test('a port is given once, to this process and to others, also while nobody listens on it', async () => {
+  const ports = await Promise.all(Array.from({ length: 400 }, () => freePort()));
+  assert.equal(new Set(ports).size, ports.length);
+});

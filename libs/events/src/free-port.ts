@@ -1,5 +1,8 @@
 import { randomInt } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { EVENTS } from './errors.ts';
 
 /** Below the ports that Linux gives to outgoing connections (32768 to 60999 unless configured), above those of known services. */
@@ -15,9 +18,35 @@ const TRIES = 100;
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const port = randomInt(FIRST, LAST + 1);
-    if (await canListen(host, port)) return port;
+    if (claimed(port) && (await canListen(host, port))) return port;
   }
   throw EVENTS.NO_FREE_PORT(`no free port on ${host}`, { details: { from: FIRST, to: LAST, tries: TRIES } });
+}
+
+/**
+ * Whether no other living process was given this port by us: it may not listen on it yet, or not again yet. A note in the temporary directory says whose it is;
+ * where none can be written (a read-only file system) only the probe decides.
+ */
+function claimed(port: number): boolean {
+  const directory = join(tmpdir(), 'lethe-ports');
+  const file = join(directory, String(port));
+  try {
+    mkdirSync(directory, { recursive: true });
+    if (isTaken(file)) return false;
+    rmSync(file, { force: true });
+    writeFileSync(file, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EEXIST';
+  }
+}
+
+function isTaken(file: string): boolean {
+  try {
+    return process.kill(Number(readFileSync(file, 'utf8')), 0);
+  } catch {
+    return false;
+  }
 }
 
 async function canListen(host: string, port: number): Promise<boolean> {
