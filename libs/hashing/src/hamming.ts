@@ -6,7 +6,7 @@ export { ITEM_ID_BYTES } from './search/table.ts';
 export type { Neighbour } from './search/types.ts';
 
 /** Set bits of a 32-bit word, the usual parallel sums. */
-function popcount32(word: number): number {
+export function popcount32(word: number): number {
   let v = word - ((word >>> 1) & 0x5555_5555);
   v = (v & 0x3333_3333) + ((v >>> 2) & 0x3333_3333);
   v = (v + (v >>> 4)) & 0x0f0f_0f0f;
