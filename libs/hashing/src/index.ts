@@ -14,8 +14,14 @@ export * from './predict.ts';
 export * from './quantise.ts';
 export type { ChunksHandle } from './search/chunks.ts';
 export { SharedScan, serveSharedScans } from './search/shared-scan.ts';
-export { CodeTable, type CodeTableOptions, laneBits, type SearchPlan } from './search/table.ts';
-export type { CodeSearch, CodeTableLike, LaneBits, SearchOptions } from './search/types.ts';
+export {
+  CodeTable,
+  type CodeTableOptions,
+  ITEM_ID_BYTES,
+  laneBits,
+  type SearchPlan,
+} from './search/table.ts';
+export type { CodeSearch, CodeTableLike, LaneBits, Neighbour, SearchOptions } from './search/types.ts';
 export * from './segment.ts';
 export * from './solve.ts';
 export * from './statistics.ts';

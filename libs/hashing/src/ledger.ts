@@ -23,7 +23,7 @@ import {
 } from '@lethe/merkle';
 import { assert, concatBytes, equalBytes, hex } from '@lethe/std';
 import { HASHING } from './errors.ts';
-import { ITEM_ID_BYTES } from './hamming.ts';
+import { ITEM_ID_BYTES } from './search/table.ts';
 
 export const SALT_BYTES = 32;
 

@@ -26,8 +26,8 @@ import { isUtf8 } from 'node:buffer';
 import { leafHash, PrunedTree } from '@lethe/merkle';
 import { assert, bytesOf, compareBytes, utf8 } from '@lethe/std';
 import { HASHING } from './errors.ts';
-import { ITEM_ID_BYTES } from './hamming.ts';
 import { SALT_BYTES } from './ledger.ts';
+import { ITEM_ID_BYTES } from './search/table.ts';
 
 export const SEGMENT_ROWS = 65_536;
 

@@ -311,3 +311,22 @@ test('an erasure leaves no bit of a filter, and substrings that are no number of
     );
   }
 });
+
+test('a filter shorter than the table leaves out the lanes beyond it; an erased lane neither answers nor is given again', () => {
+  const random = seededRandom('lanes beyond');
+  const ids = random.bytes(16 * 100);
+  const table = new CodeTable(64);
+  table.addAll(ids, random.bytes(8 * 100));
+  const found = table.search(new Uint8Array(8), 100, { filter: laneBits(10, () => true) });
+  assert.deepEqual(
+    found.map(({ lane }) => lane).sort((a, b) => a - b),
+    Array.from({ length: 10 }, (_, lane) => lane),
+  );
+  assert.equal(table.erase(ids.subarray(16 * 50, 16 * 51)), 50);
+  assert.equal(table.add(ids.subarray(16 * 50, 16 * 51), new Uint8Array(8)), 100);
+  assert.equal(
+    table.search(new Uint8Array(8), 1)[0]!.lane,
+    100,
+    'the lane of zeros is no neighbour of zeros',
+  );
+});

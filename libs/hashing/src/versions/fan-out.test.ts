@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { compareBytes, hex, isError, seededRandom } from '@lethe/std';
 import fc from 'fast-check';
 import { HASHING } from '../errors.ts';
-import { HammingIndex } from '../hamming.ts';
+import { CodeTable } from '../search/table.ts';
 import type { VersionedNeighbour } from './fan-out.ts';
 import { mergeFanOut, nullDistances, tailProbabilities } from './fan-out.ts';
 
@@ -85,11 +85,11 @@ test('k best of the lists = k best of everything, for overlapping versions too',
 });
 
 test('with one live version the order is that of plain search', () => {
-  const index = new HammingIndex(16);
+  const table = new CodeTable(16);
   const random = seededRandom('one version');
-  for (let i = 0; i < 500; i++) index.add(random.bytes(16), random.bytes(2));
+  for (let i = 0; i < 500; i++) table.add(random.bytes(16), random.bytes(2));
   for (let round = 0; round < 20; round++) {
-    const plain = index.search(random.bytes(2), 50);
+    const plain = table.search(random.bytes(2), 50);
     const merged = mergeFanOut([{ version: 2, neighbours: plain }], tails, 50);
     assert.deepEqual(
       merged.map(({ lane }) => lane),
