@@ -142,12 +142,7 @@ export const HASHING = defineErrors({
     remedy:
       'Give one list per live version in (distance, item id) order, and the null distances of each of these versions.',
   },
-  REENCODE_CONFLICT: {
-    code: 'LETHE-3443',
-    status: 'FAILED_PRECONDITION',
-    remedy:
-      'The block was re-encoded with another result before, or the plan is another one: read the plan again and audit the ledger.',
-  },
+  // LETHE-3443 is retired: it was a re-encoding's conflict, and no code gets a second meaning.
   DRIFT_REFERENCE_INVALID: {
     code: 'LETHE-3444',
     status: 'FAILED_PRECONDITION',

@@ -4,4 +4,3 @@ export * from './continual.ts';
 export * from './fan-out.ts';
 export * from './fingerprint.ts';
 export * from './gate.ts';
-export * from './reencode.ts';
