@@ -142,7 +142,7 @@ export const HASHING = defineErrors({
     remedy:
       'Give one list per live version in (distance, item id) order, and the null distances of each of these versions.',
   },
-  // LETHE-3443 is retired: it was a re-encoding's conflict, and no code gets a second meaning.
+  // 3443 is retired (a conflict of re-encoding): no code gets a second meaning.
   DRIFT_REFERENCE_INVALID: {
     code: 'LETHE-3444',
     status: 'FAILED_PRECONDITION',

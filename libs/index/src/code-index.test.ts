@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  CodeLedger,
   HASHING,
   type LedgerEntry,
   ledgerLeaf,
@@ -10,6 +9,7 @@ import {
   verifyReencodeProof,
   verifyUpdateProof,
 } from '@lethe/hashing';
+import { PlainLedger } from '@lethe/hashing/fixture';
 import { compareBytes, type ErrorSpec, hex, isError, seededRandom } from '@lethe/std';
 import fc from 'fast-check';
 import { codeIn, idIn, madeUpBatch, madeUpIndex, optionsOf, plainly, WIDTHS } from './fixture.ts';
@@ -22,7 +22,7 @@ import {
   MemorySegments,
   sweep,
 } from './index.ts';
-import { PlainTable } from './plain-table.ts';
+import { PlainTable } from './plain-table.fixture.ts';
 
 const is =
   (kind: { readonly spec: ErrorSpec }) =>
@@ -40,9 +40,9 @@ const asLedger = (entry: IndexEntry): LedgerEntry =>
         salt: entry.salt,
       };
 
-/** The same entries in the ledger as it was before there were segments. */
-function plainLedger(index: CodeIndex): CodeLedger {
-  const ledger = new CodeLedger(index.codeBits);
+/** The same entries in one list. */
+function plainLedger(index: CodeIndex): PlainLedger {
+  const ledger = new PlainLedger();
   for (const entry of index.entries()) ledger.append(asLedger(entry));
   return ledger;
 }
@@ -78,7 +78,7 @@ test('roots and proofs are those of the plain ledger, through appends, erasures 
             assert.equal(change.first, index.size);
             assert.deepEqual(change.proof.rootBefore, ledger.root());
             await change.commit();
-            const plain = plainLedger(index).proveUpdate(change.proof.sizeBefore, change.proof.rootBefore);
+            const plain = plainLedger(index).proveUpdate(change.proof.sizeBefore);
             assert.deepEqual(change.proof, plain);
             assert.deepEqual(index.proveUpdate(plain.sizeBefore, plain.rootBefore), plain);
           } else if (step === 'erase' && ids.length > 0) {

@@ -3,7 +3,7 @@ import { ITEM_ID_BYTES, labelBytes } from '@lethe/hashing';
 import { type RandomSource, seededRandom } from '@lethe/std';
 import { CodeIndex } from './code-index.ts';
 import { MemorySegments } from './memory-segments.ts';
-import { PlainTable } from './plain-table.ts';
+import { PlainTable } from './plain-table.fixture.ts';
 import type { SegmentStore } from './ports.ts';
 import type { CodeIndexOptions, EntryBatch } from './types.ts';
 

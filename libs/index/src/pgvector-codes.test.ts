@@ -9,7 +9,7 @@ import { isError, seededRandom } from '@lethe/std';
 import { Pool } from 'pg';
 import { idIn, madeUpBatch } from './fixture.ts';
 import { INDEX, PgVectorCodes } from './index.ts';
-import { PlainTable } from './plain-table.ts';
+import { PlainTable } from './plain-table.fixture.ts';
 
 const url = process.env.LETHE_PGVECTOR_URL;
 

@@ -4,7 +4,7 @@ import { CodeTable } from '@lethe/hashing';
 import { isError } from '@lethe/std';
 import { idIn, madeUpIndex, plainly } from './fixture.ts';
 import { type CodeIndex, INDEX, MemorySegments, needlesOf, scanForResidue } from './index.ts';
-import { PlainTable } from './plain-table.ts';
+import { PlainTable } from './plain-table.fixture.ts';
 
 const newTable = (codeBits: number): PlainTable => new PlainTable(codeBits);
 const CLEAN = { ids: 0, codes: 0, salts: 0 };
