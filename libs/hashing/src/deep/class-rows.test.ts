@@ -3,7 +3,14 @@ import { test } from 'node:test';
 import { isError } from '@lethe/std';
 import { allocateClasses, emptyCodebook, targetCode } from '../codebook.ts';
 import { HASHING } from '../errors.ts';
-import { hadamardRows, leastDistance, simplexRows, simplexVertex, targetRow } from './class-rows.ts';
+import { type ClassRows, hadamardRows, simplexRows, simplexVertex, targetRow } from './class-rows.ts';
+
+const leastDistance = ({ rows }: ClassRows): number =>
+  Math.min(
+    ...rows.flatMap((row, c) =>
+      rows.slice(0, c).map((other) => row.filter((bit, k) => bit !== other[k]).length),
+    ),
+  );
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `class-${i}`);
 

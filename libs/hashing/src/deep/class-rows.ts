@@ -90,15 +90,6 @@ export function simplexRows(codeBits: number, classes: number): ClassRows {
 const distanceOf = (a: Int8Array, b: Int8Array): number =>
   a.reduce((sum, bit, k) => sum + Number(bit !== b[k]), 0);
 
-/** The least distance of two classes, in bits; K where there are fewer than two. */
-export function leastDistance({ rows, codeBits }: ClassRows): number {
-  let least = codeBits;
-  for (const [c, row] of rows.entries()) {
-    for (let d = 0; d < c; d++) least = Math.min(least, distanceOf(row, rows[d]!));
-  }
-  return least;
-}
-
 /** Sign of the sum of the classes' rows, the tie row where it is 0. @returns [K]  @throws LETHE-3402 */
 export function targetRow({ rows, codeBits, tie }: ClassRows, classes: readonly number[]): Int8Array {
   const own = classes.map((c) => {

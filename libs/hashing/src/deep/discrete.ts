@@ -66,19 +66,6 @@ export function newCodeProblem({
   return { codeBits: K, pull, gram };
 }
 
-/** `-2 tr(Bᵀ R) + tr(B M Bᵀ)`: the objective without what no code changes. @param codes [n, K] */
-export function discreteObjective({ codeBits: K, pull, gram }: DiscreteProblem, codes: Int8Array): number {
-  let value = 0;
-  for (let at = 0; at < codes.length; at += K) {
-    for (let k = 0; k < K; k++) {
-      let row = -2 * pull[at + k]!;
-      for (let l = 0; l < K; l++) row += gram[k * K + l]! * codes[at + l]!;
-      value += codes[at + k]! * row;
-    }
-  }
-  return value;
-}
-
 /**
  * One cycle over all bits, in place. A tie keeps the bit, so a second cycle that flips nothing ends the descent.
  * @returns flips, and by how much the objective fell

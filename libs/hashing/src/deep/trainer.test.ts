@@ -10,6 +10,7 @@ import { hadamardRows, simplexRows } from './class-rows.ts';
 import { addCodes, type CodeSums, codeSumsDigest, emptyCodeSums, widenClasses } from './code-sums.ts';
 import { deepCodes, deepStepGraph } from './networks.ts';
 import { syntheticItems } from './synthetic.fixture.ts';
+import type { LossWeights } from './terms.ts';
 import {
   DEFAULT_DEEP_OPTIONS,
   type DeepCheckpoint,
@@ -230,6 +231,8 @@ test('what does not fit is refused with its code', async () => {
     ...items.inputs,
     text: items.inputs.text!.map((value, at) => (at === 7 ? Number.NaN : value)),
   };
+  // As from a file of options.
+  const weight = (name: string): LossWeights => ({ [name]: 1 });
   const refused: [Partial<DeepSession>, (typeof HASHING)[keyof typeof HASHING]][] = [
     [{ items: { ...items, inputs: nan } }, HASHING.INPUTS_INVALID],
     [{ items: { ...items, inputs: { image: items.inputs.image! } } }, HASHING.INPUTS_INVALID],
@@ -239,6 +242,14 @@ test('what does not fit is refused with its code', async () => {
     [{ options: { ...options, validationShare: 0.9 } }, HASHING.OPTION_INVALID],
     [{ options: { ...options, weights: { distillation: 1, similarity: 1 } } }, HASHING.OPTION_INVALID],
     [{ options: { ...options, weights: { similarity: 3e38 } } }, HASHING.TRAINING_DIVERGED],
+    [
+      { options: { ...options, weights: { ...options.weights, ...weight('virtual-classes') } } },
+      HASHING.METHOD_MISSING,
+    ],
+    [
+      { options: { ...options, weights: { ...options.weights, ...weight('few-shot') } } },
+      HASHING.OPTION_INVALID,
+    ],
   ];
   for (const [change, kind] of refused) {
     await assert.rejects(

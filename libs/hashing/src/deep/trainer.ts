@@ -20,6 +20,7 @@ import {
   unitLabels,
 } from './code-sums.ts';
 import { descend, newCodeProblem } from './discrete.ts';
+import { requireMethod } from './methods.ts';
 import {
   checkDeepSpec,
   type DeepEngine,
@@ -168,6 +169,8 @@ function checkOptions({ options, items, previous, spec }: DeepSession): void {
   const counts = [epochs, batchRows, patience, codesEvery, cycles].every(
     (count) => Number.isInteger(count) && count >= 1,
   );
+  const strange = Object.keys(options.weights).find((name) => requireMethod(name).kind !== 'loss');
+  if (strange) throw HASHING.OPTION_INVALID('a weight is of no loss', { details: { name: strange } });
   const weights = Object.values(options.weights);
   const positive = [options.learningRate, options.rho, options.temperature].every(
     (value) => value > 0 && Number.isFinite(value),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError } from '@lethe/std';
 import { HASHING } from '../errors.ts';
-import { averageScore, backwardTransfer, forgetting, forwardTransfer, matrixFigures } from './continual.ts';
+import { averageScore, backwardTransfer, forgetting, forwardTransfer } from './continual.ts';
 
 const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-12, `${a} against ${b}`);
 // Three steps, three tasks; worked by hand in the comments.
@@ -23,16 +23,6 @@ test('Chaudhry et al. 2018: the best earlier score counts, not the first one', (
   near(forgetting(scores), (0.95 - 0.7 + (0.8 - 0.85)) / 2);
 });
 
-test('Díaz-Rodríguez et al. 2018: every step counts', () => {
-  const figures = matrixFigures(scores);
-  const backward = (0.95 - 0.9 + (0.7 - 0.9) + (0.85 - 0.8)) / 3;
-  near(figures.accuracy, (0.9 + 0.95 + 0.8 + 0.7 + 0.85 + 0.6) / 6);
-  near(figures.backwardTransfer, backward);
-  near(figures.remembering, 1 + backward);
-  near(figures.positiveBackwardTransfer, 0);
-  near(figures.forwardTransfer, (0.2 + 0.1 + 0.3) / 3);
-});
-
 test('what was not measured is refused where it is needed, and only there', () => {
   const lower = [
     [0.9, Number.NaN],
@@ -42,7 +32,6 @@ test('what was not measured is refused where it is needed, and only there', () =
   near(forgetting(lower), 0.1);
   const refused = (e: unknown) => isError(e, HASHING.SCORES_INCOMPLETE);
   assert.throws(() => forwardTransfer(lower, [0, 0]), refused);
-  assert.throws(() => matrixFigures(lower), refused);
   assert.throws(() => forgetting([[0.9]]), refused);
   assert.throws(() => averageScore([[0.9], [0.8]]), refused, 'more steps than tasks');
   assert.throws(() => averageScore([]), refused);

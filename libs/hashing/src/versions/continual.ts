@@ -6,7 +6,6 @@
  *
  *     Lopez-Paz and Ranzato 2017 (GEM, arXiv 1706.08840, section 2)      ACC, BWT, FWT
  *     Chaudhry et al. 2018 (arXiv 1801.10112, section 3.2)                forgetting
- *     Díaz-Rodríguez et al. 2018 (arXiv 1810.13166, section 3)            A, BWT and FWT over the whole matrix, remembering
  */
 import { HASHING } from '../errors.ts';
 
@@ -75,43 +74,4 @@ export function forwardTransfer(scores: ScoreMatrix, baseline: readonly number[]
   const last = stepsOf(scores, 2) - 1;
   if (baseline.length < last + 1) throw HASHING.SCORES_INCOMPLETE('the baseline lacks a task');
   return mean(last, (i) => score(scores, i, i + 1) - score([baseline], 0, i + 1));
-}
-
-/** The figures of Díaz-Rodríguez et al., which use every step and not only the last one. */
-export interface MatrixFigures {
-  /** A: mean of R[t][k] over t >= k. */
-  readonly accuracy: number;
-  /** BWT: mean over t > k of R[t][k] - R[k][k]. */
-  readonly backwardTransfer: number;
-  /** REM = 1 - |min(BWT, 0)|. */
-  readonly remembering: number;
-  /** BWT+ = max(BWT, 0). */
-  readonly positiveBackwardTransfer: number;
-  /** FWT: mean of R[t][k] over t < k, without a baseline. */
-  readonly forwardTransfer: number;
-}
-
-/** @throws LETHE-3441 */
-export function matrixFigures(scores: ScoreMatrix): MatrixFigures {
-  const steps = stepsOf(scores, 2);
-  const pairs = (steps * (steps - 1)) / 2;
-  let lower = 0;
-  let change = 0;
-  let upper = 0;
-  for (let step = 0; step < steps; step++) {
-    for (let task = 0; task < steps; task++) {
-      const value = score(scores, step, task);
-      if (task <= step) lower += value;
-      if (task < step) change += value - score(scores, task, task);
-      if (task > step) upper += value;
-    }
-  }
-  const backward = change / pairs;
-  return {
-    accuracy: lower / (pairs + steps),
-    backwardTransfer: backward,
-    remembering: 1 - Math.abs(Math.min(backward, 0)),
-    positiveBackwardTransfer: Math.max(backward, 0),
-    forwardTransfer: upper / pairs,
-  };
 }
