@@ -58,28 +58,43 @@ export function fitHashFunction(
   return { features, codebook, lambda, version, weights: solveWeights(statistics, lambda) };
 }
 
+/**
+ * What a function says before the sign: u = Wᵀ f, every u[k] added up in the order of the features.
+ * @param features [n, D]  @returns [n, K]  @throws LETHE-3403
+ */
+export function scoresOf(fn: HashFunction, features: Uint8Array): Float64Array {
+  const { featureDim } = fn.features;
+  const { codeBits } = fn.codebook;
+  const scores = new Float64Array(rowsIn(fn, features) * codeBits);
+  for (let row = 0, at = 0; row < scores.length; row += codeBits) {
+    for (let i = 0; i < featureDim; i++, at++) {
+      const f = features[at]!;
+      if (f === 0) continue;
+      for (let k = 0; k < codeBits; k++) scores[row + k]! += f * fn.weights[i * codeBits + k]!;
+    }
+  }
+  return scores;
+}
+
+/** [u > 0], the codes of such scores. @param scores [n, K]  @returns [n, K / 8], bit k at byte k >> 3, position k & 7 */
+export function codesOf(scores: Float64Array): Uint8Array {
+  const codes = new Uint8Array(scores.length / 8);
+  for (let at = 0; at < scores.length; at++) if (scores[at]! > 0) codes[at >> 3]! |= 1 << (at & 7);
+  return codes;
+}
+
+function rowsIn({ features: { featureDim } }: HashFunction, features: Uint8Array): number {
+  if (features.length % featureDim !== 0) throw HASHING.SHAPE_MISMATCH('the features are not whole rows');
+  return features.length / featureDim;
+}
+
 /** From here on the kernel, which first lays the weights out anew, is faster than plain loops; their bits are equal. */
 const KERNEL_ROWS = 8;
 
 /** @param features [n, D]  @returns codes [n, K / 8], bit k at byte k >> 3, position k & 7  @throws LETHE-3403 */
 export function encodeFeatures(fn: HashFunction, features: Uint8Array): Uint8Array {
-  const { featureDim } = fn.features;
-  const { codeBits } = fn.codebook;
-  if (features.length % featureDim !== 0) throw HASHING.SHAPE_MISMATCH('the features are not whole rows');
-  const rows = features.length / featureDim;
-  if (rows >= KERNEL_ROWS) return encodeRows(features, fn.weights, { dim: featureDim, codeBits });
-  const codes = new Uint8Array((rows * codeBits) / 8);
-  const u = new Float64Array(codeBits);
-  for (let row = 0; row < rows; row++) {
-    u.fill(0);
-    for (let i = 0; i < featureDim; i++) {
-      const f = features[row * featureDim + i]!;
-      if (f === 0) continue;
-      for (let k = 0; k < codeBits; k++) u[k]! += f * fn.weights[i * codeBits + k]!;
-    }
-    for (let k = 0; k < codeBits; k++) if (u[k]! > 0) codes[(row * codeBits + k) >> 3]! |= 1 << (k & 7);
-  }
-  return codes;
+  if (rowsIn(fn, features) < KERNEL_ROWS) return codesOf(scoresOf(fn, features));
+  return encodeRows(features, fn.weights, { dim: fn.features.featureDim, codeBits: fn.codebook.codeBits });
 }
 
 /** SHA-256 over the shape and the exact bits of W. @returns 32 bytes */

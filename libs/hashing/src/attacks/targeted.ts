@@ -10,7 +10,7 @@
  */
 import { HASHING } from '../errors.ts';
 import type { FeatureMap } from '../features.ts';
-import type { HashFunction } from '../function.ts';
+import { type HashFunction, scoresOf } from '../function.ts';
 
 export interface TargetedAttack {
   /** Largest change of a byte, 0..255: 8 stands for the papers' 8/255. */
@@ -75,28 +75,25 @@ export function attackTargets(
 
 /** Bits that agree, and the loss's derivative by the features. */
 function lossAt(
-  { weights, codebook }: HashFunction,
+  fn: HashFunction,
   map: FeatureMap,
   inputs: Uint8Array,
   targets: readonly Int8Array[],
 ): { agreed: Uint16Array; cotangent: Float64Array } {
   const { featureDim } = map.spec;
-  const { codeBits } = codebook;
+  const { codeBits } = fn.codebook;
   const features = map.apply(inputs);
+  const scores = scoresOf(fn, features);
   const agreed = new Uint16Array(targets.length);
   const cotangent = new Float64Array(features.length);
   targets.forEach((target, row) => {
     const at = row * featureDim;
-    const u = new Float64Array(codeBits);
-    for (let i = 0; i < featureDim; i++) {
-      const f = features[at + i]!;
-      if (f !== 0) for (let k = 0; k < codeBits; k++) u[k]! += f * weights[i * codeBits + k]!;
-    }
+    const u = scores.subarray(row * codeBits, (row + 1) * codeBits);
     const slope = Float64Array.from(u, (value, k) => (target[k]! * value < 1 ? -target[k]! : 0));
     agreed[row] = u.reduce((count, value, k) => count + (value > 0 === target[k]! > 0 ? 1 : 0), 0);
     for (let i = 0; i < featureDim; i++) {
       let sum = 0;
-      for (let k = 0; k < codeBits; k++) sum += weights[i * codeBits + k]! * slope[k]!;
+      for (let k = 0; k < codeBits; k++) sum += fn.weights[i * codeBits + k]! * slope[k]!;
       cotangent[at + i] = sum;
     }
   });

@@ -1,5 +1,4 @@
-import { HASHING } from '../errors.ts';
-import type { HashFunction } from '../function.ts';
+import { codesOf, type HashFunction, scoresOf } from '../function.ts';
 import type { DriftItems } from './profile.ts';
 
 /**
@@ -7,24 +6,12 @@ import type { DriftItems } from './profile.ts';
  * @param features [n, D]  @throws LETHE-3403
  */
 export function observeItems(fn: HashFunction, features: Uint8Array): DriftItems {
-  const { featureDim } = fn.features;
   const { codeBits } = fn.codebook;
-  if (features.length % featureDim !== 0) throw HASHING.SHAPE_MISMATCH('the features are not whole rows');
-  const rows = features.length / featureDim;
-  const codes = new Uint8Array((rows * codeBits) / 8);
-  const u = new Float64Array(codeBits);
-  const margins = Float64Array.from({ length: rows }, (_, row) => {
-    u.fill(0);
-    for (let i = 0; i < featureDim; i++) {
-      const f = features[row * featureDim + i]!;
-      if (f !== 0) for (let k = 0; k < codeBits; k++) u[k]! += f * fn.weights[i * codeBits + k]!;
-    }
+  const scores = scoresOf(fn, features);
+  const margins = Float64Array.from({ length: scores.length / codeBits }, (_, row) => {
     let sum = 0;
-    for (let k = 0; k < codeBits; k++) {
-      sum += Math.abs(u[k]!);
-      if (u[k]! > 0) codes[(row * codeBits + k) >> 3]! |= 1 << (k & 7);
-    }
+    for (let k = 0; k < codeBits; k++) sum += Math.abs(scores[row * codeBits + k]!);
     return sum / codeBits;
   });
-  return { codes, margins };
+  return { codes: codesOf(scores), margins };
 }

@@ -23,7 +23,7 @@ import { DEFAULT_CROSS_MODAL } from '../cross-modal.ts';
 import { meanOf, rankingQuality, seedInterval } from '../evaluation/index.ts';
 import { createFeatureMap } from '../features.ts';
 import type { HashFunction } from '../function.ts';
-import { DEFAULT_HASH_OPTIONS, encodeFeatures, fitHashFunction } from '../function.ts';
+import { DEFAULT_HASH_OPTIONS, encodeFeatures, fitHashFunction, scoresOf } from '../function.ts';
 import type { LabelledCodes } from '../metrics.ts';
 import { averagePrecisions, meanAveragePrecision } from '../metrics.ts';
 import { nearestClass } from '../predict.ts';
@@ -35,7 +35,7 @@ import { centreThresholds } from './centred.ts';
 import { addShots, DEFAULT_FEW_SHOT } from './few-shot.ts';
 import { emptyTable, eraseItems, readCodes, writeItems } from './key-value.ts';
 import { contentCodes, NearDuplicateFilter } from './near-duplicates.ts';
-import { countFlips, fuseViews, scoresOf, stabilityOf, viewWeight } from './view-fusion.ts';
+import { countFlips, fuseViews, stabilityOf, viewWeight } from './view-fusion.ts';
 
 const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
 const started = performance.now();

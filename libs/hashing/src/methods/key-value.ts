@@ -12,6 +12,7 @@
  */
 import { bytesOf, sha256 } from '@lethe/std';
 import { HASHING } from '../errors.ts';
+import { codesOf } from '../function.ts';
 
 export interface KeyValueSpec {
   /** C, at least 1. */
@@ -123,18 +124,13 @@ export function eraseItems(table: KeyValueTable, items: KeyedItems): Uint32Array
 export function readCodes(table: KeyValueTable, features: Uint8Array, featureDim: number): Uint8Array {
   const { heads, codeBits } = table.spec;
   const cells = cellsOf(table.spec, features, featureDim);
-  const codes = new Uint8Array(((cells.length / heads) * codeBits) / 8);
-  const u = new Float64Array(codeBits);
-  for (let row = 0; row * heads < cells.length; row++) {
-    u.fill(0);
-    for (let head = 0; head < heads; head++) {
-      const cell = cells[row * heads + head]!;
-      const weight = 1 / (table.counts[cell]! + 1);
-      for (let k = 0; k < codeBits; k++) u[k]! += weight * table.values[cell * codeBits + k]!;
-    }
-    for (let k = 0; k < codeBits; k++) if (u[k]! > 0) codes[(row * codeBits + k) >> 3]! |= 1 << (k & 7);
+  const u = new Float64Array((cells.length / heads) * codeBits);
+  for (const [at, cell] of cells.entries()) {
+    const row = Math.floor(at / heads) * codeBits;
+    const weight = 1 / (table.counts[cell]! + 1);
+    for (let k = 0; k < codeBits; k++) u[row + k]! += weight * table.values[cell * codeBits + k]!;
   }
-  return codes;
+  return codesOf(u);
 }
 
 /** SHA-256 over shape, values and counts. @returns 32 bytes */

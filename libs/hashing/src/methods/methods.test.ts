@@ -5,7 +5,7 @@ import { equalBytes, hex, isError, seededRandom } from '@lethe/std';
 import { allocateClasses, emptyCodebook, targetCode } from '../codebook.ts';
 import { HASHING } from '../errors.ts';
 import { createFeatureMap } from '../features.ts';
-import { encodeFeatures, fitHashFunction, functionFingerprint } from '../function.ts';
+import { encodeFeatures, fitHashFunction, functionFingerprint, scoresOf } from '../function.ts';
 import { distance } from '../hamming.ts';
 import { addItems, emptyStatistics, statisticsDigest, subtractItems, targetsOf } from '../statistics.ts';
 import { addAnchors } from './anchors.ts';
@@ -13,7 +13,7 @@ import { centreThresholds, meanScores } from './centred.ts';
 import { DEFAULT_FEW_SHOT, shiftedCopies } from './few-shot.ts';
 import { cellsOf, emptyTable, eraseItems, readCodes, writeItems } from './key-value.ts';
 import { contentCodes, NearDuplicateFilter } from './near-duplicates.ts';
-import { countFlips, fuseViews, scoresOf, stabilityOf, viewWeight } from './view-fusion.ts';
+import { countFlips, fuseViews, stabilityOf, viewWeight } from './view-fusion.ts';
 
 const D = 48;
 const K = 16;

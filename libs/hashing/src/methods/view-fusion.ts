@@ -15,7 +15,7 @@
  */
 import { seededRandom } from '@lethe/std';
 import { HASHING } from '../errors.ts';
-import type { HashFunction } from '../function.ts';
+import { codesOf } from '../function.ts';
 import { distance } from '../hamming.ts';
 
 /** Whole numbers, so they add and subtract exactly. */
@@ -88,21 +88,6 @@ export function viewWeight(counts: FlipCounts): number {
   return Math.max(0, Math.round(64 * Math.log2((bits - flips + 0.5) / (flips + 0.5))));
 }
 
-/** What a function says before the sign, in fixed order of addition. @param features [n, D]  @returns u [n, K]  @throws LETHE-3403 */
-export function scoresOf(fn: HashFunction, features: Uint8Array): Float64Array {
-  const { featureDim: dim } = fn.features;
-  const { codeBits } = fn.codebook;
-  if (features.length % dim !== 0) throw HASHING.SHAPE_MISMATCH('the features are not whole rows');
-  const scores = new Float64Array((features.length / dim) * codeBits);
-  for (const [at, f] of features.entries()) {
-    if (f === 0) continue;
-    const row = Math.floor(at / dim) * codeBits;
-    const weights = (at % dim) * codeBits;
-    for (let k = 0; k < codeBits; k++) scores[row + k]! += f * fn.weights[weights + k]!;
-  }
-  return scores;
-}
-
 /** One view of the same n items. */
 export interface ScoredView {
   /** [n, K]. */
@@ -116,11 +101,8 @@ export function fuseViews(views: readonly ScoredView[], codeBits: number): Uint8
   if (length % codeBits !== 0 || views.some(({ scores }) => scores.length !== length)) {
     throw HASHING.SHAPE_MISMATCH('the views differ in their number of items or bits');
   }
-  const codes = new Uint8Array(length / 8);
-  for (let at = 0; at < length; at++) {
-    let sum = 0;
-    for (const { scores, weight } of views) sum += weight * scores[at]!;
-    if (sum > 0) codes[at >> 3]! |= 1 << (at & 7);
-  }
-  return codes;
+  const sums = Float64Array.from({ length }, (_, at) =>
+    views.reduce((sum, { scores, weight }) => sum + weight * scores[at]!, 0),
+  );
+  return codesOf(sums);
 }
