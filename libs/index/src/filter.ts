@@ -8,8 +8,12 @@ const KEPT = 16;
 const SOUGHT = 16;
 
 export class LaneFilters {
-  #kept: { readonly key: string; readonly excluded: ReadonlySet<string> | undefined; bits: Uint8Array }[] =
-    [];
+  #kept: {
+    readonly key: string;
+    readonly excluded: ReadonlySet<string> | undefined;
+    readonly items: ReadonlySet<number> | undefined;
+    bits: Uint8Array;
+  }[] = [];
 
   /** To be called whenever an entry is added or changed. Overwrites the bits: they tell what an erased entry was. */
   reset(): void {
@@ -22,17 +26,26 @@ export class LaneFilters {
     if (filter === undefined) return undefined;
     const { modalities, labelsAny, labelsAll, fnVersions, excludedOwners } = filter;
     const excluded = excludedOwners?.size === 0 ? undefined : excludedOwners;
+    const items = filter.excludedItems?.size === 0 ? undefined : filter.excludedItems;
     const conditions = [modalities, labelsAny, labelsAll, fnVersions];
-    if (excluded === undefined && conditions.every((condition) => condition === undefined)) return undefined;
+    if (
+      excluded === undefined &&
+      items === undefined &&
+      conditions.every((condition) => condition === undefined)
+    )
+      return undefined;
     // A set may grow between two searches: its size is part of the key. One that lost and gained members must be a new set.
     const key = JSON.stringify([...conditions.map((condition) => condition ?? null), excluded?.size ?? 0]);
-    const known = this.#kept.find((kept) => kept.key === key && kept.excluded === excluded);
+    const known = this.#kept.find(
+      (kept) => kept.key === key && kept.excluded === excluded && kept.items === items,
+    );
     if (known) return known.bits;
     const bits = new Uint8Array(Math.ceil(size / 8));
     for (const [number, segment] of segments.entries()) {
       mark(segment, filter, excluded, bits.subarray((number * SEGMENT_ROWS) / 8));
     }
-    this.#kept = [{ key, excluded, bits }, ...this.#kept].slice(0, KEPT);
+    for (const index of items ?? []) if (index < size) bits[index >> 3]! &= ~(1 << (index & 7));
+    this.#kept = [{ key, excluded, items, bits }, ...this.#kept].slice(0, KEPT);
     return bits;
   }
 }

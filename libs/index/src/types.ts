@@ -47,6 +47,8 @@ export interface SearchFilter {
   readonly fnVersions?: readonly number[];
   /** Aliases whose items are left out (a masked person, another tenant's). */
   readonly excludedOwners?: ReadonlySet<string>;
+  /** Leaves whose items are left out. Not to be changed once it was given. */
+  readonly excludedItems?: ReadonlySet<number>;
 }
 
 export interface Hit {
