@@ -24,14 +24,17 @@ import { CodeTable } from '../search/table.ts';
  * @param inputs [n, inputWidth]  @param codeBits a multiple of 8 below the map's dimension  @returns [n, codeBits / 8]
  * @throws LETHE-3403  @throws LETHE-3410
  */
-export function contentCodes(map: FeatureMap, inputs: Uint8Array, codeBits: number): Uint8Array {
-  const { featureDim } = map.spec;
+export const contentCodes = (map: FeatureMap, inputs: Uint8Array, codeBits: number): Uint8Array =>
+  contentCodesOf(map.apply(inputs), map.spec.featureDim, codeBits);
+
+/** The same from features that are there. @param features [n, D]  @throws LETHE-3403  @throws LETHE-3410 */
+export function contentCodesOf(features: Uint8Array, featureDim: number, codeBits: number): Uint8Array {
   if (!Number.isInteger(codeBits) || codeBits < 8 || codeBits % 8 !== 0 || codeBits >= featureDim) {
     throw HASHING.OPTION_INVALID('codeBits is not a multiple of 8 below featureDim', {
       details: { codeBits, featureDim },
     });
   }
-  const features = map.apply(inputs);
+  if (features.length % featureDim !== 0) throw HASHING.SHAPE_MISMATCH('the features are not whole rows');
   const codes = new Uint8Array(((features.length / featureDim) * codeBits) / 8);
   for (let bit = 0; bit < codes.length * 8; bit++) {
     const row = Math.floor(bit / codeBits);
