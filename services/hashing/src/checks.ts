@@ -12,6 +12,7 @@ import { type CheckAggregate, hashCheck, isSettled } from './domain/check.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import type { Address } from './functions.ts';
 import type { Learned } from './learned.ts';
+import { editQuarantine, withHubs } from './quarantine.ts';
 
 /** What a kind of check gives. */
 export interface Found {
@@ -163,7 +164,8 @@ async function attempt(
   });
   if (!found) return false;
   return await functions.inTurn(address, async () => {
-    const { current, erasures } = await functions.load(address);
+    const { current, erasures, spec: declared } = await functions.load(address);
+    const holdsHubs = declared.quarantine?.flaggedHubs === true;
     const since = Object.values(erasures).some((made) => made.version > version);
     if (!current || since) return false;
     const { outcome, alarm, flagged } = found;
@@ -176,6 +178,9 @@ async function attempt(
       result: { functionVersion: version, alarm, outcome },
       flagged: list,
     };
+    if (alarm && spec.kind === hashing.HashCheckSpec_Kind.KIND_HUBS && holdsHubs) {
+      await editQuarantine(context, address, (learned) => withHubs(learned, flagged));
+    }
     const event = newEvent(
       EVENT.hashCheckCompleted,
       completed,

@@ -53,7 +53,7 @@ export type Promotion = Pick<
   | 'oldCodesRootBefore'
   | 'oldCodesRootAfter'
 > &
-  Partial<Pick<events.HashFunctionPromoted, 'gate' | 'reencoding'>>;
+  Partial<Pick<events.HashFunctionPromoted, 'gate' | 'reencoding' | 'edits'>>;
 
 /** A version in memory, and the number of the function's last event that it reflects. */
 export interface Serving {
@@ -71,12 +71,14 @@ export interface Prepared {
   readonly promotion: Promotion;
 }
 
-/** Steps of one re-encoding are fewer: one for each feature block. */
+/** Changes within one version are fewer: a step of a re-encoding for each feature block, and an edit for each call about a quarantine. */
 const STEPS = 2 ** 20;
 
-/** Orders the states of a function: by version, and within one by the step of a re-encoding, which changes no version. */
+/** Orders the states of a function: by version, and within one by what changes no version. */
 const revisionOf = (promoted: events.HashFunctionPromoted | undefined): number =>
-  (promoted?.version ?? 0) + (promoted?.reencoding?.step ?? 0) / STEPS;
+  (promoted?.version ?? 0) + ((promoted?.reencoding?.step ?? 0) + (promoted?.edits ?? 0)) / STEPS;
+
+const editsOf = ({ edits }: events.HashFunctionPromoted) => (edits === undefined ? {} : { edits });
 
 const POLL_MS = 20;
 /** How long a caller who names an event may wait for a replica to reflect it. */
@@ -312,6 +314,7 @@ export class HashFunctions {
         state: { object: head.object, keyId: head.keyId, digest: head.digest, sizeBytes: head.sizeBytes },
         gate: undefined,
         reencoding: undefined,
+        ...(next.version === before.current?.version && editsOf(before.current)),
         ...prepared.promotion,
       };
     } catch (error) {

@@ -24,8 +24,10 @@ import { getInclusionProof } from './rpc/get-inclusion-proof.ts';
 import { checkResource, createHashCheck, watchHashCheck } from './rpc/hash-checks.ts';
 import { listCodes } from './rpc/list-codes.ts';
 import { listHashFunctions } from './rpc/list-hash-functions.ts';
+import { listNearDuplicates } from './rpc/list-near-duplicates.ts';
 import { predict } from './rpc/predict.ts';
 import { promoteHashVersion } from './rpc/promote-hash-version.ts';
+import { listQuarantine, resolveQuarantine } from './rpc/quarantine.ts';
 import { search } from './rpc/search.ts';
 
 export interface HashingSettings {
@@ -100,6 +102,9 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     search: (request) => search(context, request),
     predict: (request) => predict(context, request),
     listCodes: (request, { signal }) => listCodes(context, request, signal),
+    listNearDuplicates: (request, { signal }) => listNearDuplicates(context, request, signal),
+    listQuarantine: (request, { signal }) => listQuarantine(context, request, signal),
+    resolveQuarantine: (request) => resolveQuarantine(context, request),
     getInclusionProof: (request) => getInclusionProof(context, request),
     getErasureProof: (request) => getErasureProof(context, request),
     getHashMetrics: (request) => getHashMetrics(context, request),

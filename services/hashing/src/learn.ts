@@ -11,7 +11,7 @@ import {
   ITEM_ID_BYTES,
   targetCode,
 } from '@lethe/hashing';
-import type { EntryBatch } from '@lethe/index';
+import type { CodeIndex, EntryBatch } from '@lethe/index';
 import type { RandomSource } from '@lethe/std';
 import { processorMs } from '@lethe/telemetry';
 import {
@@ -24,9 +24,11 @@ import {
   sliceBlock,
   takeRows,
 } from './domain/blocks.ts';
+import type { Duplicate } from './domain/duplicates.ts';
 import { countItems, type Head, type Part } from './domain/head.ts';
 import { labelsOfRow, PartReader, type PartSpec } from './domain/parts.ts';
 import { isSampled } from './domain/sample.ts';
+import type { PieceStore } from './sealed-state.ts';
 
 /** Rows per step: tens of milliseconds, after which searches get their turn. */
 const STEP_ROWS = 256;
@@ -34,6 +36,13 @@ const STEP_ROWS = 256;
 export const breathe = (): Promise<void> => new Promise((done) => setImmediate(done));
 
 export type EmptyHead = Omit<Head, 'index'>;
+
+/** What a change starts from: the version that serves, or a function that has seen nothing. */
+export interface Base {
+  readonly head: EmptyHead;
+  readonly index: CodeIndex;
+  readonly store: PieceStore;
+}
 
 /** What a function is before it has seen a record; every declared class has its code from the beginning. */
 export function emptyHead(
@@ -50,6 +59,8 @@ export function emptyHead(
     lastPosition: 0,
     datasetSpec,
     live: { codes: [], labels: [] },
+    duplicates: [],
+    quarantine: [],
     parts: parts.map((part) => {
       const inputWidth = new PartReader(spec, part).width;
       const features = createFeatureMap({ seed, featureDim, inputWidth }).spec;
@@ -69,7 +80,19 @@ export function emptyHead(
 export interface Example {
   readonly alias: string;
   readonly row: Row;
+  /** In the dataset's record log. */
+  readonly position: number;
 }
+
+/** Divides new items into those that are learned and near-duplicates: a duplicate's original is an item that is kept, or an item id. */
+export type DuplicateFilter = (items: readonly NewItem[]) => Promise<{
+  readonly kept: readonly NewItem[];
+  readonly duplicates: readonly {
+    readonly item: NewItem;
+    readonly original: NewItem | Uint8Array;
+    readonly distance: number;
+  }[];
+}>;
 
 /** What learning gives, before anything of it is stored. */
 export interface LearnedRecords {
@@ -78,6 +101,8 @@ export interface LearnedRecords {
   readonly batch: EntryBatch;
   /** By part: features of the new items by ascending position, and which of their rows are in the sample. */
   readonly added: readonly { readonly block: FeatureBlock; readonly sampled: readonly number[] }[];
+  /** What the filter has left out, in the order of the records. */
+  readonly duplicates: readonly Duplicate[];
   /** Features and sums. */
   readonly statisticsMs: number;
   readonly solveMs: number;
@@ -97,7 +122,7 @@ export function targetsFor(part: Part, labels: Uint8Array, labelBytes: number): 
 
 /**
  * The next version of a function that has `size` entries in its ledger.
- * @param base its state; what it has stored is not read
+ * @param base its state; what it has stored is not read  @param filter leaves near-duplicates out; absent: nothing is left out
  */
 export async function learnExamples(
   base: EmptyHead,
@@ -106,12 +131,19 @@ export async function learnExamples(
   examples: readonly Example[],
   random: RandomSource,
   onProgress: (done: number) => void,
+  filter?: DuplicateFilter,
 ): Promise<LearnedRecords> {
   const spec = decodeSpec(base.datasetSpec);
-  const items = itemsOf(spec, base.parts, examples);
+  const all = itemsOf(spec, base.parts, examples);
+  const { kept: items, duplicates } = filter ? await filter(all) : { kept: all, duplicates: [] };
   const labelBytes = labelBytesOf(spec.label.classes.length);
   const version = base.version + 1;
   const ids = random.bytes(items.length * ITEM_ID_BYTES);
+  const places = new Map(duplicates.length > 0 ? items.map((item, i) => [item, i]) : []);
+  const idOf = (item: NewItem): Uint8Array => {
+    const at = places.get(item)! * ITEM_ID_BYTES;
+    return ids.slice(at, at + ITEM_ID_BYTES);
+  };
   const codeBytes = base.parts[0]!.fn.codebook.codeBits / 8;
   const batch = columns(items, { ids, codeBytes, labelBytes, version });
   let statisticsMs = 0;
@@ -164,12 +196,24 @@ export async function learnExamples(
   }
   const counted = items.map(({ modality, labels }) => ({ fnVersion: version, modality, labels }));
   const live = countItems(base.live, counted, 1);
-  return { head: { ...base, ...upTo, version, parts, live }, batch, added, statisticsMs, solveMs };
+  return {
+    head: { ...base, ...upTo, version, parts, live },
+    batch,
+    added,
+    duplicates: duplicates.map(({ item: { position, modality }, original, distance: away }) => ({
+      original: original instanceof Uint8Array ? original : idOf(original),
+      id: random.bytes(ITEM_ID_BYTES),
+      position,
+      distance: away,
+      modality,
+    })),
+    statisticsMs,
+    solveMs,
+  };
 }
 
-interface NewItem {
-  readonly alias: string;
-  readonly row: Row;
+/** What a record is to one part. */
+export interface NewItem extends Example {
   readonly modality: number;
   readonly labels: readonly number[];
 }
@@ -177,10 +221,12 @@ interface NewItem {
 /** One item for each part that a labelled record has. */
 function itemsOf(spec: DatasetSpec, parts: readonly PartSpec[], examples: readonly Example[]): NewItem[] {
   const readers = parts.map((part) => new PartReader(spec, part));
-  return examples.flatMap(({ alias, row }) => {
+  return examples.flatMap(({ alias, row, position }) => {
     const labels = labelsOfRow(row);
     if (labels.length === 0) return [];
-    return readers.flatMap((reader, modality) => (reader.has(row) ? [{ alias, row, modality, labels }] : []));
+    return readers.flatMap((reader, modality) =>
+      reader.has(row) ? [{ alias, row, position, modality, labels }] : [],
+    );
   });
 }
 

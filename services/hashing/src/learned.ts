@@ -35,6 +35,8 @@ export class Learned {
   readonly maps: readonly FeatureMap[];
   readonly weightsDigest: string;
   readonly sumsDigest: string;
+  /** Positions of items that answer nothing: in quarantine, or retired. */
+  readonly quarantined: ReadonlySet<number>;
   #fingerprint: string | undefined;
   #behaviour: string | undefined;
   #users = 0;
@@ -50,6 +52,7 @@ export class Learned {
     this.maps = head.parts.map(({ fn }) => createFeatureMap(fn.features));
     this.weightsDigest = weightsDigestOf(head.parts);
     this.sumsDigest = sumsDigestOf(head.parts);
+    this.quarantined = new Set(head.quarantine.map(({ position }) => position));
   }
 
   get version(): number {
@@ -171,11 +174,12 @@ export class Learned {
   }
 
   /**
-   * The k nearest items of persons who are not excluded, of them those within the radius if one is given: k bounds the work of a
+   * The k nearest items of persons who are not excluded, without those in quarantine, of them those within the radius if one is given: k bounds the work of a
    * radius that holds everything. @throws LETHE-3406
    */
   search(code: Uint8Array, k: number, filter: SearchFilter, radius = Number.POSITIVE_INFINITY): FoundItem[] {
-    const hits = this.index.search(code, k, filter).filter(({ distance }) => distance <= radius);
+    const asked = { ...filter, excludedItems: this.quarantined };
+    const hits = this.index.search(code, k, asked).filter(({ distance }) => distance <= radius);
     return hits.map((hit) => ({ ...hit, item: this.liveAt(hit.index) }));
   }
 

@@ -149,6 +149,8 @@ function headOf(state: StateV1, index: CodeIndex, keep: (block: FeatureBlock) =>
     parts: [part],
     index: index.manifest(),
     live: countItems({ codes: [], labels: [] }, counted, 1),
+    duplicates: [],
+    quarantine: [],
   };
 }
 

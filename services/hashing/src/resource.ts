@@ -69,7 +69,9 @@ async function inMemory(
 
 /** What the index holds: codes by version and by modality. */
 function contentsOf(learned: Learned): Partially<hashing.HashFunction> {
-  const { codes } = learned.head.live;
+  const { live, duplicates, quarantine } = learned.head;
+  const { codes } = live;
+  const retired = quarantine.filter((item) => item.retired).length;
   const previous = learned.head.previous?.version ?? 0;
   const known = [...codes.map(({ version }) => version), previous, learned.version];
   const versions = [...new Set(known)].filter((version) => version > 0).sort((a, b) => a - b);
@@ -85,6 +87,9 @@ function contentsOf(learned: Learned): Partially<hashing.HashFunction> {
       name,
       itemCount: sum(codes.filter((entry) => entry.part === part)),
     })),
+    nearDuplicates: BigInt(duplicates.reduce((total, { rows }) => total + rows, 0)),
+    quarantinedItems: BigInt(quarantine.length - retired),
+    retiredItems: BigInt(retired),
     ledgerSize: BigInt(learned.index.size),
     segmentCount: learned.head.index.segments.length,
   };

@@ -31,6 +31,7 @@ import type { Address, Existing, HashFunctions, Prepared } from '../functions.ts
 import type { Learned, LiveItem } from '../learned.ts';
 import { countInMemory } from '../memory-scan.ts';
 import { blockRef } from '../migrate.ts';
+import { withoutDuplicatesOf } from '../near-duplicates.ts';
 import type { Attempt } from '../sealed-state.ts';
 import { reencodingLeft } from './reencode.ts';
 
@@ -172,10 +173,16 @@ async function eraseItems(
     const churn = await measureChurn(base, erased, gone, churnExactMax);
     const { parts, replaced } = await storeParts(attempt, base, erased);
     const rows = erased.parts.flatMap((part) => part.rows);
+    const duplicates = await withoutDuplicatesOf(
+      attempt,
+      base.store,
+      base.head.duplicates,
+      items.map(({ itemId }) => itemId),
+    );
     const needles = await functions.sealed.put(
       tenant,
       needlesKeyId(started),
-      encodeNeedles(needlesOf(items, rows)),
+      encodeNeedles(needlesOf(items, rows, duplicates.gone)),
     );
     const change = await base.index.erase(
       items.map(({ itemId }) => itemId),
@@ -187,7 +194,11 @@ async function eraseItems(
     const live = countItems(base.head.live, items, -1);
     // The weights of the version before have seen the persons: no state names them any more.
     const { previous, ...kept } = base.head;
-    const head = { ...kept, version, parts, live, index: change.manifest };
+    const head = {
+      ...kept,
+      ...{ version, parts, live, index: change.manifest, duplicates: duplicates.pieces },
+      quarantine: base.head.quarantine.filter(({ position }) => !gone.has(position)),
+    };
     const after: VersionDigests = {
       weights: weightsDigestOf(parts),
       sums: sumsDigestOf(parts),
@@ -205,15 +216,16 @@ async function eraseItems(
       segmentsRewritten: change.rewritten.length,
       blocksRewritten: erased.parts.reduce((sum, { blocks }) => sum + blocks.size, 0),
       ...(policy === 'KEEP' ? {} : { [REENCODING]: 'pending' }),
+      ...(duplicates.gone.length > 0 && { nearDuplicatesErased: duplicates.gone.length }),
       ...(previous && { previousWeightsDropped: previous.version }),
     };
     for (const { code, salt } of items) for (const bytes of [code, salt]) bytes.fill(0);
-    for (const row of rows) row.fill(0);
+    for (const row of [...rows, ...duplicates.gone]) row.fill(0);
     return {
       head,
       index: base.index,
       store: base.store,
-      replaced: [...replaced, ...change.superseded.map(({ reference }) => reference)],
+      replaced: [...replaced, ...duplicates.replaced, ...change.superseded.map(({ reference }) => reference)],
       promotion: {
         erasure: started.erasure,
         needles,

@@ -14,6 +14,7 @@ import { previousOf } from '../fan-out.ts';
 import type { Address, Existing, Prepared } from '../functions.ts';
 import { firstVersion, gateOptions, isHeld, judge } from '../gate.ts';
 import {
+  type Base,
   type EmptyHead,
   type Example,
   emptyHead,
@@ -24,6 +25,8 @@ import {
 } from '../learn.ts';
 import { behaviourOf, Learned } from '../learned.ts';
 import { measurePromotion } from '../metrics.ts';
+import { duplicateFilter, storeDuplicates } from '../near-duplicates.ts';
+import { lowMargins } from '../quarantine.ts';
 import { type Attempt, PieceStore } from '../sealed-state.ts';
 import { storeBlock } from './erasure.ts';
 import { reencodingLeft } from './reencode.ts';
@@ -123,13 +126,6 @@ async function learn(
   return next !== undefined;
 }
 
-/** What a change starts from: the version that serves, or a function that has seen nothing. */
-interface Base {
-  readonly head: EmptyHead;
-  readonly index: CodeIndex;
-  readonly store: PieceStore;
-}
-
 async function nothing(
   { functions, peers, random }: HashingContext,
   { tenant }: Address,
@@ -161,9 +157,17 @@ async function prepare(
   store.attempt = attempt;
   const examples = await readExamples(context, address.tenant, upTo.root, head);
   const total = BigInt(examples.length);
-  const learned = await learnExamples(head, index.size, upTo, examples, random, (done) => {
-    progress.set(address.name, { done: BigInt(done), total, phase: 'learning records' });
-  });
+  const learned = await learnExamples(
+    head,
+    index.size,
+    upTo,
+    examples,
+    random,
+    (done) => {
+      progress.set(address.name, { done: BigInt(done), total, phase: 'learning records' });
+    },
+    before.spec.nearDuplicates && duplicateFilter(base, before.spec.nearDuplicates),
+  );
   watchNew(context, address, head, learned, index.size);
   const added = learned.batch.fnVersions.length;
   if (head.version === 0 && added === 0) {
@@ -183,6 +187,8 @@ async function prepare(
   const parts: Part[] = [];
   for (const [number, part] of learned.head.parts.entries())
     parts.push(await storeRows(attempt, store, part, learned.added[number]!, idOf, replaced));
+  const duplicates = await storeDuplicates(attempt, store, head.duplicates, learned.duplicates, replaced);
+  const held = await lowMargins(base, learned, before.spec.quarantine?.marginShare ?? 0);
   const rootBefore = head.version === 0 ? new Uint8Array(0) : index.root();
   const change = added > 0 ? await index.append(learned.batch) : undefined;
   attempt.open = change;
@@ -193,6 +199,8 @@ async function prepare(
       parts,
       index: change?.manifest ?? index.manifest(),
       ...(previous && { previous }),
+      duplicates,
+      quarantine: [...head.quarantine, ...held],
     },
     index,
     store,
@@ -311,6 +319,6 @@ async function readExamples(
   const masked = masks.of(tenant);
   return records
     .filter(({ alias }) => !masked.has(alias))
-    .map(({ alias, payload }) => ({ alias, row: decodePayload(spec, payload) }))
+    .map(({ alias, payload, position }) => ({ alias, row: decodePayload(spec, payload), position }))
     .filter(({ row }) => labelsOfRow(row).length > 0);
 }

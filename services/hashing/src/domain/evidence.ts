@@ -64,7 +64,7 @@ function claim(
 }
 
 export interface Needle {
-  readonly kind: 'ledger-salt' | 'feature-row';
+  readonly kind: 'ledger-salt' | 'feature-row' | 'near-duplicate';
   readonly hex: string;
 }
 
@@ -77,12 +77,14 @@ const DISTINCT_MIN = 8;
  * What lies on a disk in one piece wherever the plain state of the function does, and in no state without the persons: the salts of
  * their entries (a column of each segment) and both ends of their rows of features (blocks and samples). Not their codes, which others may
  * have as well and which stand apart from the ids; not the ids, which erased entries keep.
- * @param rows features of the items, as blocks hold them
+ * @param rows features of the items, as blocks hold them  @param duplicates ids of the rows about their near-duplicates
  */
 export const needlesOf = (
   items: readonly Pick<LiveEntry, 'salt'>[],
   rows: readonly Uint8Array[],
+  duplicates: readonly Uint8Array[] = [],
 ): Needle[] => [
+  ...duplicates.map((ids): Needle => ({ kind: 'near-duplicate', hex: hex(ids) })),
   ...items.map(({ salt }): Needle => ({ kind: 'ledger-salt', hex: hex(salt) })),
   ...rows
     .flatMap((row) => [row.subarray(0, PIECE_BYTES), row.subarray(Math.max(0, row.length - PIECE_BYTES))])

@@ -84,8 +84,8 @@ export const hashFunction = defineAggregate({
         const promoted = { ...state, changedMs, current, superseded: state.current?.state };
         if (current.erasure !== '')
           return { ...promoted, erasures: { ...state.erasures, [current.erasure]: current } };
-        // A step that moves codes has learned nothing.
-        if ((current.reencoding?.step ?? 0) > 0) return promoted;
+        // A step that moves codes, or a change of the quarantine, has learned nothing.
+        if (current.version === state.current?.version) return promoted;
         return { ...promoted, pending: undefined, held: undefined, lastLearned: current };
       }
     }

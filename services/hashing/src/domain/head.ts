@@ -4,7 +4,7 @@
  * Little-endian sections, each a u32 length and so many bytes:
  *
  *     1        canonical JSON: format, version, learned root, its last position, index manifest, counts of live items, and of each
- *              part its name, fields, feature blocks and sample
+ *              part its name, fields, feature blocks and sample; pieces of near-duplicates and the items in quarantine, if there are any
  *     2        the dataset's specification as the vault gave it
  *     3, 4, …  of each part, in their order: the function (`encodeHashFunction`), the sums (`encodeStatistics`)
  *     then     while two versions answer: of each part the function of the version before
@@ -38,6 +38,9 @@ export interface BlockRef {
   readonly last: number;
 }
 
+/** A sealed piece of other rows than features. */
+export type PieceRef = Pick<BlockRef, 'reference' | 'digest' | 'rows'>;
+
 /** A random sample of a part's items: those whose item id begins with a number below 2^(32 - halvings). */
 export interface Sample {
   readonly halvings: number;
@@ -67,6 +70,19 @@ export interface Head {
   readonly live: LiveCounts;
   /** The version before, while it answers for codes that are not moved to this one yet. */
   readonly previous?: Previous | undefined;
+  /** Records that the near-duplicate filter has left out (`duplicates.ts`); all pieces but the last were full once. */
+  readonly duplicates: readonly PieceRef[];
+  /** By ascending position. */
+  readonly quarantine: readonly Quarantined[];
+}
+
+/** An item that is left out of answers. */
+export interface Quarantined {
+  /** In the ledger. */
+  readonly position: number;
+  readonly reason: 'margin' | 'hub';
+  /** True if it is never to answer again. */
+  readonly retired: boolean;
 }
 
 /** Distances between unrelated pairs, of queries of each part: counts at 0..K. */
@@ -127,6 +143,7 @@ export function formatOf(bytes: Uint8Array): string {
 
 export function encodeHead(head: Head): Uint8Array {
   const { version, root, lastPosition, datasetSpec, parts, index, live, previous } = head;
+  const { duplicates, quarantine } = head;
   const header = {
     format: FORMAT,
     version,
@@ -143,6 +160,8 @@ export function encodeHead(head: Head): Uint8Array {
     ...(previous && {
       previous: { version: previous.version, nulls: previous.nulls, newestNulls: previous.newestNulls },
     }),
+    ...(duplicates.length > 0 && { duplicates }),
+    ...(quarantine.length > 0 && { quarantine }),
   };
   return sections([
     utf8(canonicalJson(header)),
@@ -193,6 +212,8 @@ interface Header {
     readonly sample: { readonly halvings: number; readonly blocks: readonly BlockRef[] };
   })[];
   readonly previous?: Omit<Previous, 'functions'>;
+  readonly duplicates?: readonly PieceRef[];
+  readonly quarantine?: readonly Quarantined[];
 }
 
 /** Strict inverse of `encodeHead`. @throws LETHE-4209 @throws LETHE-3405 */
@@ -215,6 +236,8 @@ export function decodeHead(bytes: Uint8Array): Head {
     datasetSpec,
     index: header.index,
     live: header.live,
+    duplicates: header.duplicates ?? [],
+    quarantine: header.quarantine ?? [],
     parts: header.parts.map(({ name, fields, blocks, sample }, i) => ({
       name,
       fields,
@@ -227,8 +250,8 @@ export function decodeHead(bytes: Uint8Array): Head {
 }
 
 /** References of everything that a head names. */
-export const referencesOf = ({ index, parts }: Head): string[] => [
-  ...index.segments.map(({ reference }) => reference),
+export const referencesOf = ({ index, parts, duplicates }: Head): string[] => [
+  ...[...index.segments, ...duplicates].map(({ reference }) => reference),
   ...parts.flatMap(({ blocks, sample }) =>
     [...blocks, ...(sample.block ? [sample.block] : [])].map(({ reference }) => reference),
   ),

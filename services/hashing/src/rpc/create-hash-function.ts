@@ -46,6 +46,11 @@ const [LAMBDA_MIN, LAMBDA_MAX] = [1, 1e12];
 /** 0 stands for the default; NaN stays what it is, and is refused. */
 const orDefault = (value: number, otherwise: number): number => (value === 0 ? otherwise : value);
 
+const CONTENT_BITS_DEFAULT = 256;
+
+/** A content code has whole bytes, and the last feature is the same for every record. */
+const longestContent = (featureDim: number): number => 8 * Math.floor((featureDim - 1) / 8);
+
 /** Every number in place; a choice that is the default is left out, so that naming it makes no other specification. */
 const withDefaults = (spec: hashing.HashFunctionSpec): hashing.HashFunctionSpec => ({
   root: spec.root,
@@ -61,7 +66,22 @@ const withDefaults = (spec: hashing.HashFunctionSpec): hashing.HashFunctionSpec 
     require: spec.gate?.require ?? false,
     reportOnly: spec.gate?.reportOnly ?? false,
   },
+  nearDuplicates: spec.nearDuplicates && {
+    radius: spec.nearDuplicates.radius,
+    contentBits:
+      spec.nearDuplicates.contentBits ||
+      Math.min(CONTENT_BITS_DEFAULT, longestContent(spec.featureDim || DEFAULT_HASH_OPTIONS.featureDim)),
+  },
+  quarantine: spec.quarantine,
 });
+
+const MARGIN_SHARE_MAX = 0.5;
+
+function checkFilter({ radius, contentBits }: hashing.NearDuplicateFilter, featureDim: number): void {
+  if (contentBits < 8 || contentBits % 8 !== 0 || contentBits > longestContent(featureDim))
+    throw invalid('is not a multiple of 8 below feature_dim', 'spec.near_duplicates.content_bits');
+  if (radius > contentBits) throw invalid('is above content_bits', 'spec.near_duplicates.radius');
+}
 
 /** Everything that would make the learning fail and can be seen now. The libraries judge their own options. */
 async function checkSpec(
@@ -77,6 +97,8 @@ async function checkSpec(
     survivorCodes,
     tier,
     gate,
+    nearDuplicates,
+    quarantine,
   }: hashing.HashFunctionSpec,
 ): Promise<void> {
   if (tier !== undefined) throw invalid('functions of this tier cannot be created', 'spec.tier');
@@ -86,6 +108,11 @@ async function checkSpec(
     throw invalid('is not above 0 and at most 1', 'spec.gate.epsilon');
   if (gate?.require && gate.reportOnly)
     throw invalid('require and report_only exclude each other', 'spec.gate');
+  if (nearDuplicates) checkFilter(nearDuplicates, featureDim);
+  if (quarantine && !(quarantine.marginShare >= 0 && quarantine.marginShare <= MARGIN_SHARE_MAX))
+    throw invalid(`is not 0 to ${MARGIN_SHARE_MAX}`, 'spec.quarantine.margin_share');
+  if (quarantine && quarantine.marginShare === 0 && !quarantine.flaggedHubs)
+    throw invalid('holds nothing: leave it out, or say what it is to hold', 'spec.quarantine');
   const dataset = datasetOfRoot(root);
   if (tenantOf(root) !== tenant) throw invalid('the root lies in another tenant', 'spec.root');
   if (!(lambda >= LAMBDA_MIN && lambda <= LAMBDA_MAX))

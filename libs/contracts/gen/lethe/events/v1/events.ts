@@ -112,7 +112,14 @@ export interface HashFunctionPromoted {
    * From a promotion with MODE_FAN_OUT until all codes are moved. A fact with a step above 0 moves codes and changes no weights: its
    * version is that of the fact before.
    */
-  reencoding: Reencoding | undefined;
+  reencoding:
+    | Reencoding
+    | undefined;
+  /**
+   * How often since the version was promoted items were put into quarantine, released or retired; absent: never. A fact with another
+   * number than the one before has changed that alone.
+   */
+  edits?: number | undefined;
 }
 
 /** hash.function.failed, on hash-function/{function} */
@@ -1021,6 +1028,7 @@ function createBaseHashFunctionPromoted(): HashFunctionPromoted {
     proof: undefined,
     gate: undefined,
     reencoding: undefined,
+    edits: undefined,
   };
 }
 
@@ -1089,6 +1097,9 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
     }
     if (message.reencoding !== undefined) {
       Reencoding.encode(message.reencoding, writer.uint32(154).fork()).join();
+    }
+    if (message.edits !== undefined) {
+      writer.uint32(160).uint32(message.edits);
     }
     return writer;
   },
@@ -1268,6 +1279,14 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
             message.reencoding = Reencoding.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.edits = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1314,6 +1333,7 @@ export const HashFunctionPromoted: MessageFns<HashFunctionPromoted> = {
     message.reencoding = (object.reencoding !== undefined && object.reencoding !== null)
       ? Reencoding.fromPartial(object.reencoding)
       : undefined;
+    message.edits = object.edits ?? undefined;
     return message;
   },
 };

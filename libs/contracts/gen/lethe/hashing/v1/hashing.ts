@@ -62,7 +62,17 @@ export interface HashFunction {
     | HeldVersion
     | undefined;
   /** While stored codes are moved to a version that was promoted with MODE_FAN_OUT. */
-  reencoding: Reencoding | undefined;
+  reencoding:
+    | Reencoding
+    | undefined;
+  /**
+   * Items that the near-duplicate filter has left out: neither learned nor indexed, erased with the item that stands for them. Like
+   * live_versions empty in a list for a function that is not open, and so are the two that follow.
+   */
+  nearDuplicates: bigint;
+  /** Items of the index that are left out of answers until somebody decides about them, and those that were retired. */
+  quarantinedItems: bigint;
+  retiredItems: bigint;
 }
 
 export const HashFunction_State = {
@@ -226,7 +236,15 @@ export interface HashFunctionSpec {
     | HashFunctionSpec_Tier
     | undefined;
   /** Functions that releases without a gate have created have none: their updates are compared and reported, never held. */
-  gate: PromotionGate | undefined;
+  gate:
+    | PromotionGate
+    | undefined;
+  /** Absent: every labelled record is learned and indexed. */
+  nearDuplicates?:
+    | NearDuplicateFilter
+    | undefined;
+  /** Absent: every item of the index answers. */
+  quarantine?: Quarantine | undefined;
 }
 
 /** What happens to the stored code of an item that stays when somebody else's erasure has changed the function. */
@@ -278,6 +296,28 @@ export interface PromotionGate {
   require: boolean;
   /** Compares and reports, and holds nothing. */
   reportOnly: boolean;
+}
+
+/**
+ * An item whose content is nearly that of an earlier one of the same person, modality and labels is neither learned nor indexed, but
+ * remembered as its duplicate. Earlier in the dataset's record log: however roots divide the log, the same items are left out.
+ */
+export interface NearDuplicateFilter {
+  /** Largest Hamming distance between content codes (which of the fixed features are active) of duplicates, 0 to content_bits. */
+  radius: number;
+  /** Length of a content code, a multiple of 8 below feature_dim; 0 means 256, or the longest that feature_dim allows. */
+  contentBits: number;
+}
+
+/** New items that are indexed, but left out of answers until the platform releases or retires them. */
+export interface Quarantine {
+  /**
+   * Share of honest new items that may be held for a low margin, 0 to 0.5; 0: none. The margin of an item is the smallest |score| over
+   * the bits of its code. A new item is held if its margin is below all but this share of those of older items, by the same version.
+   */
+  marginShare: number;
+  /** Items that a HUBS check with an alarm has flagged are held too. */
+  flaggedHubs: boolean;
 }
 
 export interface CreateHashFunctionRequest {
@@ -445,6 +485,84 @@ export interface CodeEntry {
   labels: number[];
   /** Of the leaf in the ledger, from 0. */
   leafIndex: bigint;
+}
+
+export interface ListNearDuplicatesRequest {
+  /** The function. */
+  name: string;
+}
+
+export interface NearDuplicate {
+  /** Of the record that was left out, in the dataset's record log. */
+  position: bigint;
+  modality: string;
+  /** Item that stands for it, 16 bytes; the nearest, where several were near. */
+  originalItemId: Uint8Array;
+  /** Between their content codes. */
+  distance: number;
+}
+
+export interface ListQuarantineRequest {
+  /** The function. */
+  name: string;
+  /** Retired items too. */
+  retired: boolean;
+}
+
+export interface QuarantinedItem {
+  /** 16 bytes. */
+  itemId: Uint8Array;
+  modality: string;
+  /** Ascending. */
+  labels: number[];
+  reason: QuarantinedItem_Reason;
+  retired: boolean;
+}
+
+export const QuarantinedItem_Reason = {
+  REASON_UNSPECIFIED: 0,
+  REASON_LOW_MARGIN: 1,
+  REASON_HUB: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type QuarantinedItem_Reason = typeof QuarantinedItem_Reason[keyof typeof QuarantinedItem_Reason];
+
+export namespace QuarantinedItem_Reason {
+  export type REASON_UNSPECIFIED = typeof QuarantinedItem_Reason.REASON_UNSPECIFIED;
+  export type REASON_LOW_MARGIN = typeof QuarantinedItem_Reason.REASON_LOW_MARGIN;
+  export type REASON_HUB = typeof QuarantinedItem_Reason.REASON_HUB;
+  export type UNRECOGNIZED = typeof QuarantinedItem_Reason.UNRECOGNIZED;
+}
+
+export interface ResolveQuarantineRequest {
+  /** The function. */
+  name: string;
+  /** 1 to 10000, 16 bytes each. Items that are in no quarantine are passed over, so that the request can be repeated. */
+  itemIds: Uint8Array[];
+  resolution: ResolveQuarantineRequest_Resolution;
+}
+
+export const ResolveQuarantineRequest_Resolution = {
+  RESOLUTION_UNSPECIFIED: 0,
+  /** RESOLUTION_RELEASE - The items answer like others. */
+  RESOLUTION_RELEASE: 1,
+  /**
+   * RESOLUTION_RETIRE - The items never answer again; a release takes it back. They stay in the ledger and in the sums: what the function has learned of them is
+   * taken out with their person's erasure alone.
+   */
+  RESOLUTION_RETIRE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ResolveQuarantineRequest_Resolution =
+  typeof ResolveQuarantineRequest_Resolution[keyof typeof ResolveQuarantineRequest_Resolution];
+
+export namespace ResolveQuarantineRequest_Resolution {
+  export type RESOLUTION_UNSPECIFIED = typeof ResolveQuarantineRequest_Resolution.RESOLUTION_UNSPECIFIED;
+  export type RESOLUTION_RELEASE = typeof ResolveQuarantineRequest_Resolution.RESOLUTION_RELEASE;
+  export type RESOLUTION_RETIRE = typeof ResolveQuarantineRequest_Resolution.RESOLUTION_RETIRE;
+  export type UNRECOGNIZED = typeof ResolveQuarantineRequest_Resolution.UNRECOGNIZED;
 }
 
 export interface GetInclusionProofRequest {
@@ -743,6 +861,9 @@ function createBaseHashFunction(): HashFunction {
     gate: undefined,
     held: undefined,
     reencoding: undefined,
+    nearDuplicates: 0n,
+    quarantinedItems: 0n,
+    retiredItems: 0n,
   };
 }
 
@@ -835,6 +956,24 @@ export const HashFunction: MessageFns<HashFunction> = {
     }
     if (message.reencoding !== undefined) {
       Reencoding.encode(message.reencoding, writer.uint32(202).fork()).join();
+    }
+    if (message.nearDuplicates !== 0n) {
+      if (BigInt.asUintN(64, message.nearDuplicates) !== message.nearDuplicates) {
+        throw new globalThis.Error("value provided for field message.nearDuplicates of type uint64 too large");
+      }
+      writer.uint32(208).uint64(message.nearDuplicates);
+    }
+    if (message.quarantinedItems !== 0n) {
+      if (BigInt.asUintN(64, message.quarantinedItems) !== message.quarantinedItems) {
+        throw new globalThis.Error("value provided for field message.quarantinedItems of type uint64 too large");
+      }
+      writer.uint32(216).uint64(message.quarantinedItems);
+    }
+    if (message.retiredItems !== 0n) {
+      if (BigInt.asUintN(64, message.retiredItems) !== message.retiredItems) {
+        throw new globalThis.Error("value provided for field message.retiredItems of type uint64 too large");
+      }
+      writer.uint32(224).uint64(message.retiredItems);
     }
     return writer;
   },
@@ -1062,6 +1201,30 @@ export const HashFunction: MessageFns<HashFunction> = {
             message.reencoding = Reencoding.decode(reader, reader.uint32());
             continue;
           }
+          case 26: {
+            if (tag !== 208) {
+              break;
+            }
+
+            message.nearDuplicates = reader.uint64() as bigint;
+            continue;
+          }
+          case 27: {
+            if (tag !== 216) {
+              break;
+            }
+
+            message.quarantinedItems = reader.uint64() as bigint;
+            continue;
+          }
+          case 28: {
+            if (tag !== 224) {
+              break;
+            }
+
+            message.retiredItems = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1118,6 +1281,15 @@ export const HashFunction: MessageFns<HashFunction> = {
     message.reencoding = (object.reencoding !== undefined && object.reencoding !== null)
       ? Reencoding.fromPartial(object.reencoding)
       : undefined;
+    message.nearDuplicates = (object.nearDuplicates !== undefined && object.nearDuplicates !== null)
+      ? BigInt(object.nearDuplicates)
+      : 0n;
+    message.quarantinedItems = (object.quarantinedItems !== undefined && object.quarantinedItems !== null)
+      ? BigInt(object.quarantinedItems)
+      : 0n;
+    message.retiredItems = (object.retiredItems !== undefined && object.retiredItems !== null)
+      ? BigInt(object.retiredItems)
+      : 0n;
     return message;
   },
 };
@@ -1843,6 +2015,8 @@ function createBaseHashFunctionSpec(): HashFunctionSpec {
     survivorCodes: undefined,
     tier: undefined,
     gate: undefined,
+    nearDuplicates: undefined,
+    quarantine: undefined,
   };
 }
 
@@ -1874,6 +2048,12 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
     }
     if (message.gate !== undefined) {
       PromotionGate.encode(message.gate, writer.uint32(74).fork()).join();
+    }
+    if (message.nearDuplicates !== undefined) {
+      NearDuplicateFilter.encode(message.nearDuplicates, writer.uint32(82).fork()).join();
+    }
+    if (message.quarantine !== undefined) {
+      Quarantine.encode(message.quarantine, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1963,6 +2143,22 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
             message.gate = PromotionGate.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.nearDuplicates = NearDuplicateFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.quarantine = Quarantine.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1990,6 +2186,12 @@ export const HashFunctionSpec: MessageFns<HashFunctionSpec> = {
     message.tier = object.tier ?? undefined;
     message.gate = (object.gate !== undefined && object.gate !== null)
       ? PromotionGate.fromPartial(object.gate)
+      : undefined;
+    message.nearDuplicates = (object.nearDuplicates !== undefined && object.nearDuplicates !== null)
+      ? NearDuplicateFilter.fromPartial(object.nearDuplicates)
+      : undefined;
+    message.quarantine = (object.quarantine !== undefined && object.quarantine !== null)
+      ? Quarantine.fromPartial(object.quarantine)
       : undefined;
     return message;
   },
@@ -2070,6 +2272,140 @@ export const PromotionGate: MessageFns<PromotionGate> = {
     message.epsilon = object.epsilon ?? 0;
     message.require = object.require ?? false;
     message.reportOnly = object.reportOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseNearDuplicateFilter(): NearDuplicateFilter {
+  return { radius: 0, contentBits: 0 };
+}
+
+export const NearDuplicateFilter: MessageFns<NearDuplicateFilter> = {
+  encode(message: NearDuplicateFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.radius !== 0) {
+      writer.uint32(8).uint32(message.radius);
+    }
+    if (message.contentBits !== 0) {
+      writer.uint32(16).uint32(message.contentBits);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NearDuplicateFilter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNearDuplicateFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.radius = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.contentBits = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NearDuplicateFilter>): NearDuplicateFilter {
+    return NearDuplicateFilter.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NearDuplicateFilter>): NearDuplicateFilter {
+    const message = createBaseNearDuplicateFilter();
+    message.radius = object.radius ?? 0;
+    message.contentBits = object.contentBits ?? 0;
+    return message;
+  },
+};
+
+function createBaseQuarantine(): Quarantine {
+  return { marginShare: 0, flaggedHubs: false };
+}
+
+export const Quarantine: MessageFns<Quarantine> = {
+  encode(message: Quarantine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.marginShare !== 0) {
+      writer.uint32(9).double(message.marginShare);
+    }
+    if (message.flaggedHubs !== false) {
+      writer.uint32(16).bool(message.flaggedHubs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Quarantine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuarantine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.marginShare = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.flaggedHubs = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Quarantine>): Quarantine {
+    return Quarantine.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Quarantine>): Quarantine {
+    const message = createBaseQuarantine();
+    message.marginShare = object.marginShare ?? 0;
+    message.flaggedHubs = object.flaggedHubs ?? false;
     return message;
   },
 };
@@ -3648,6 +3984,418 @@ export const CodeEntry: MessageFns<CodeEntry> = {
     message.modality = object.modality ?? "";
     message.labels = object.labels?.map((e) => e) || [];
     message.leafIndex = (object.leafIndex !== undefined && object.leafIndex !== null) ? BigInt(object.leafIndex) : 0n;
+    return message;
+  },
+};
+
+function createBaseListNearDuplicatesRequest(): ListNearDuplicatesRequest {
+  return { name: "" };
+}
+
+export const ListNearDuplicatesRequest: MessageFns<ListNearDuplicatesRequest> = {
+  encode(message: ListNearDuplicatesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListNearDuplicatesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListNearDuplicatesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListNearDuplicatesRequest>): ListNearDuplicatesRequest {
+    return ListNearDuplicatesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListNearDuplicatesRequest>): ListNearDuplicatesRequest {
+    const message = createBaseListNearDuplicatesRequest();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseNearDuplicate(): NearDuplicate {
+  return { position: 0n, modality: "", originalItemId: new Uint8Array(0), distance: 0 };
+}
+
+export const NearDuplicate: MessageFns<NearDuplicate> = {
+  encode(message: NearDuplicate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.position !== 0n) {
+      if (BigInt.asUintN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.position);
+    }
+    if (message.modality !== "") {
+      writer.uint32(18).string(message.modality);
+    }
+    if (message.originalItemId.length !== 0) {
+      writer.uint32(26).bytes(message.originalItemId);
+    }
+    if (message.distance !== 0) {
+      writer.uint32(32).uint32(message.distance);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NearDuplicate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNearDuplicate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.position = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.originalItemId = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.distance = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NearDuplicate>): NearDuplicate {
+    return NearDuplicate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NearDuplicate>): NearDuplicate {
+    const message = createBaseNearDuplicate();
+    message.position = (object.position !== undefined && object.position !== null) ? BigInt(object.position) : 0n;
+    message.modality = object.modality ?? "";
+    message.originalItemId = object.originalItemId ?? new Uint8Array(0);
+    message.distance = object.distance ?? 0;
+    return message;
+  },
+};
+
+function createBaseListQuarantineRequest(): ListQuarantineRequest {
+  return { name: "", retired: false };
+}
+
+export const ListQuarantineRequest: MessageFns<ListQuarantineRequest> = {
+  encode(message: ListQuarantineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.retired !== false) {
+      writer.uint32(16).bool(message.retired);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListQuarantineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListQuarantineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.retired = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListQuarantineRequest>): ListQuarantineRequest {
+    return ListQuarantineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListQuarantineRequest>): ListQuarantineRequest {
+    const message = createBaseListQuarantineRequest();
+    message.name = object.name ?? "";
+    message.retired = object.retired ?? false;
+    return message;
+  },
+};
+
+function createBaseQuarantinedItem(): QuarantinedItem {
+  return { itemId: new Uint8Array(0), modality: "", labels: [], reason: 0, retired: false };
+}
+
+export const QuarantinedItem: MessageFns<QuarantinedItem> = {
+  encode(message: QuarantinedItem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.itemId.length !== 0) {
+      writer.uint32(10).bytes(message.itemId);
+    }
+    if (message.modality !== "") {
+      writer.uint32(18).string(message.modality);
+    }
+    if (message.labels.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.labels) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.reason !== 0) {
+      writer.uint32(32).int32(message.reason);
+    }
+    if (message.retired !== false) {
+      writer.uint32(40).bool(message.retired);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QuarantinedItem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuarantinedItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.itemId = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.modality = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.labels.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.labels.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.reason = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.retired = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<QuarantinedItem>): QuarantinedItem {
+    return QuarantinedItem.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<QuarantinedItem>): QuarantinedItem {
+    const message = createBaseQuarantinedItem();
+    message.itemId = object.itemId ?? new Uint8Array(0);
+    message.modality = object.modality ?? "";
+    message.labels = object.labels?.map((e) => e) || [];
+    message.reason = object.reason ?? 0;
+    message.retired = object.retired ?? false;
+    return message;
+  },
+};
+
+function createBaseResolveQuarantineRequest(): ResolveQuarantineRequest {
+  return { name: "", itemIds: [], resolution: 0 };
+}
+
+export const ResolveQuarantineRequest: MessageFns<ResolveQuarantineRequest> = {
+  encode(message: ResolveQuarantineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.itemIds) {
+      writer.uint32(18).bytes(v!);
+    }
+    if (message.resolution !== 0) {
+      writer.uint32(24).int32(message.resolution);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResolveQuarantineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResolveQuarantineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.itemIds.push(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.resolution = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResolveQuarantineRequest>): ResolveQuarantineRequest {
+    return ResolveQuarantineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResolveQuarantineRequest>): ResolveQuarantineRequest {
+    const message = createBaseResolveQuarantineRequest();
+    message.name = object.name ?? "";
+    message.itemIds = object.itemIds?.map((e) => e) || [];
+    message.resolution = object.resolution ?? 0;
     return message;
   },
 };
@@ -5719,6 +6467,33 @@ export const HashingServiceDefinition = {
       requestStream: false,
       responseType: CodeEntry as typeof CodeEntry,
       responseStream: true,
+      options: {},
+    },
+    /** Records that the near-duplicate filter has left out, with the item that stands for each. Platform and auditor only. */
+    listNearDuplicates: {
+      name: "ListNearDuplicates",
+      requestType: ListNearDuplicatesRequest as typeof ListNearDuplicatesRequest,
+      requestStream: false,
+      responseType: NearDuplicate as typeof NearDuplicate,
+      responseStream: true,
+      options: {},
+    },
+    /** Items that are left out of answers, and why. Platform only. */
+    listQuarantine: {
+      name: "ListQuarantine",
+      requestType: ListQuarantineRequest as typeof ListQuarantineRequest,
+      requestStream: false,
+      responseType: QuarantinedItem as typeof QuarantinedItem,
+      responseStream: true,
+      options: {},
+    },
+    /** Ends the quarantine of items: they answer from now on, or never. Platform only. */
+    resolveQuarantine: {
+      name: "ResolveQuarantine",
+      requestType: ResolveQuarantineRequest as typeof ResolveQuarantineRequest,
+      requestStream: false,
+      responseType: HashFunction as typeof HashFunction,
+      responseStream: false,
       options: {},
     },
     /** Shows that the leaf of an item is in the code ledger. Platform and auditor only. */
