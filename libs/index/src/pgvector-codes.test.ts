@@ -7,13 +7,12 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { isError, seededRandom } from '@lethe/std';
 import { Pool } from 'pg';
-import { idIn, madeUpBatch } from './fixture.ts';
-import { INDEX, PgVectorCodes } from './index.ts';
-import { PlainTable } from './plain-table.fixture.ts';
+import { codeIn, idIn, madeUpBatch, optionsOf, WIDTHS } from './fixture.ts';
+import { CodeIndex, INDEX, MemorySegments, type PgFilter, PgVectorCodes } from './index.ts';
 
 const url = process.env.LETHE_PGVECTOR_URL;
 
-test('an exact erasure is refused, and so are names that are none, before anything is asked of the server', async () => {
+test('an exact erasure is refused, and so is what cannot be, before anything is asked of the server', async () => {
   const asked: string[] = [];
   const pool = {
     query: async (text: string) => {
@@ -21,55 +20,102 @@ test('an exact erasure is refused, and so are names that are none, before anythi
       return { rows: [], rowCount: 0 };
     },
   } as unknown as Pick<Pool, 'query'>;
-  const codes = await PgVectorCodes.open(pool, 'codes', 64);
+  const codes = await PgVectorCodes.open(pool, 'codes', WIDTHS);
   await assert.rejects(codes.erase([new Uint8Array(16)], 'exact'), (error) =>
     isError(error, INDEX.ERASURE_NOT_EXACT),
   );
   for (const name of ['x"; DROP TABLE y; --', '', 'Codes', '1a']) {
-    await assert.rejects(PgVectorCodes.open(pool, name, 64), (error) => isError(error, INDEX.OPTION_INVALID));
+    await assert.rejects(PgVectorCodes.open(pool, name, WIDTHS), (error) =>
+      isError(error, INDEX.OPTION_INVALID),
+    );
+  }
+  for (const shape of [
+    { codeBits: 60, classes: 1 },
+    { codeBits: 64, classes: 0 },
+  ]) {
+    await assert.rejects(PgVectorCodes.open(pool, 'codes', shape), (error) =>
+      isError(error, INDEX.OPTION_INVALID),
+    );
   }
   await assert.rejects(codes.search(new Uint8Array(7), 1), (error) => isError(error, INDEX.BATCH_INVALID));
+  const batch = madeUpBatch(5, seededRandom('refused'));
+  await assert.rejects(codes.addAll({ ...batch, aliases: ['x'] }), (error) =>
+    isError(error, INDEX.BATCH_INVALID),
+  );
   assert.equal(asked.length, 1);
 });
+
+const FILTERS: readonly (PgFilter | undefined)[] = [
+  undefined,
+  {},
+  { modalities: [1] },
+  { modalities: [] },
+  { modalities: [1.5, 1e300, Number.NaN, 0] },
+  { labelsAny: [0, 9] },
+  { labelsAny: [] },
+  { labelsAny: [3, 99] },
+  { labelsAll: [0, 9] },
+  { labelsAll: [] },
+  { labelsAll: [0, 10] },
+  { fnVersions: [2] },
+  { fnVersions: [1, 2 ** 32] },
+  { excludedOwners: new Set() },
+  { excludedOwners: new Set(['person-3', 'nobody', "o'hara"]) },
+  {
+    excludedOwners: new Set(Array.from({ length: 30 }, (_, i) => `person-${i}`)),
+    modalities: [0],
+    labelsAny: [1, 2, 3],
+    fnVersions: [1],
+  },
+];
 
 if (url === undefined) {
   console.log('a real server: not tested, LETHE_PGVECTOR_URL names none');
 } else {
-  test('a real server answers as the plain table does, ties and all, and forgets what was erased from every answer', async () => {
-    const pool = new Pool({ connectionString: url });
-    const name = `lethe_${randomUUID().replaceAll('-', '_')}`;
-    try {
-      const batch = madeUpBatch(500, seededRandom('pgvector'));
-      // Few distinct codes: many ties.
-      for (let i = 0; i < batch.codes.length; i++) batch.codes[i]! &= 0x11;
-      const codes = await PgVectorCodes.open(pool, name, 64);
-      const plain = new PlainTable(64);
-      await codes.addAll(batch.ids, batch.codes);
-      plain.addAll(batch.ids, batch.codes);
-      await assert.rejects(codes.addAll(batch.ids, batch.codes), (error) =>
-        isError(error, INDEX.DATABASE_FAILED),
-      );
-      const agree = async (): Promise<void> => {
-        const random = seededRandom('queries');
-        for (let i = 0; i < 10; i++) {
-          const query = random.bytes(8);
-          const expected = plain.search(query, 20).map(({ itemId, distance }) => ({ itemId, distance }));
-          assert.deepEqual(await codes.search(query, 20), expected);
-          const near = plain.range(query, 30).map(({ itemId, distance }) => ({ itemId, distance }));
-          assert.deepEqual(await codes.range(query, 30), near);
-        }
-      };
-      await agree();
-      const gone = [3, 77, 499].map((row) => idIn(batch, row));
-      const { rows, mayRemain } = await codes.erase(gone, 'best-effort');
-      assert.equal(rows, 3);
-      assert.ok(mayRemain.length > 0);
-      assert.equal((await codes.erase(gone, 'best-effort')).rows, 0);
-      plain.eraseAll(Buffer.concat(gone));
-      await agree();
-    } finally {
-      await pool.query(`DROP TABLE IF EXISTS "${name}"`);
-      await pool.end();
-    }
-  });
+  for (const codeBits of [8, 64, 256]) {
+    test(`a real server answers as the index does, ties, filters and all, and forgets what was erased from every answer, ${codeBits} bits`, async () => {
+      const pool = new Pool({ connectionString: url });
+      const name = `lethe_${randomUUID().replaceAll('-', '_')}`;
+      try {
+        const shape = { codeBits, classes: WIDTHS.classes };
+        const made = madeUpBatch(500, seededRandom('pgvector'), shape);
+        // Few distinct codes: many ties.
+        const batch = {
+          ...made,
+          codes: made.codes.map((byte) => byte & 0x11),
+          fnVersions: made.fnVersions.map((_, row) => 1 + (row % 3)),
+        };
+        const index = CodeIndex.create({ ...optionsOf(new MemorySegments()), ...shape });
+        await (await index.append(batch)).commit();
+        const codes = await PgVectorCodes.open(pool, name, shape);
+        await codes.addAll(batch);
+        await assert.rejects(codes.addAll(batch), (error) => isError(error, INDEX.DATABASE_FAILED));
+        const agree = async (): Promise<void> => {
+          for (const [i, filter] of FILTERS.entries()) {
+            const query = i % 2 === 0 ? codeIn(batch, 7 * i) : seededRandom('query', i).bytes(codeBits / 8);
+            const plain = (hits: ReturnType<CodeIndex['search']>) =>
+              hits.map(({ itemId, distance }) => ({ itemId, distance }));
+            const expected = plain(index.search(query, 20, filter));
+            assert.deepEqual(await codes.search(query, 20, filter), expected, `filter ${i}`);
+            const radius = codeBits >> 2;
+            const near = plain(index.range(query, radius, filter));
+            assert.deepEqual(await codes.range(query, radius, filter), near, `filter ${i}`);
+          }
+        };
+        await agree();
+        const gone = [3, 77, 499].map((row) => idIn(batch, row));
+        const { rows, mayRemain } = await codes.erase(gone, 'best-effort');
+        assert.equal(rows, 3);
+        assert.ok(mayRemain.length > 0);
+        assert.equal((await codes.erase(gone, 'best-effort')).rows, 0);
+        await (await index.erase(gone, 1n)).commit();
+        await agree();
+        const again = await PgVectorCodes.open(pool, name, shape);
+        assert.equal((await again.range(codeIn(batch, 0), codeBits)).length, 497);
+      } finally {
+        await pool.query(`DROP TABLE IF EXISTS "${name}"`);
+        await pool.end();
+      }
+    });
+  }
 }

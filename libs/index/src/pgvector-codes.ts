@@ -1,6 +1,6 @@
 /**
  * Codes in PostgreSQL with pgvector's `<~>` (Hamming distance of `bit(K)`, pgvector 0.7 and newer): for a team that has such a
- * database and wants one place for its data. The same questions as the index's and the same answers, in the same order.
+ * database and wants one place for its data. The same questions as the index's, with its filters, and the same answers in the same order.
  *
  * It erases less than the index does. DELETE marks a row as dead; VACUUM frees its place for other rows but does not overwrite it at
  * once; the write-ahead log, its archive, replicas and base backups keep the row until they are recycled, and PostgreSQL tells
@@ -10,9 +10,25 @@
  * The scan is exact: ORDER BY distance, then id, without an approximate index (an HNSW index would drop neighbours and order ties as
  * it pleases).
  */
-import { ITEM_ID_BYTES } from '@lethe/hashing';
+import { ITEM_ID_BYTES, labelBytes } from '@lethe/hashing';
 import type { Pool } from 'pg';
+import { checkBatch } from './batch.ts';
 import { INDEX } from './errors.ts';
+import type { EntryBatch, SearchFilter } from './types.ts';
+
+/** What the table's columns can tell; leaves of a ledger (`excludedItems`) it has none. */
+export type PgFilter = Pick<
+  SearchFilter,
+  'modalities' | 'labelsAny' | 'labelsAll' | 'fnVersions' | 'excludedOwners'
+>;
+
+/** Shape of the rows, as of the index's. */
+export interface PgShape {
+  /** 8, 16, … 256. */
+  readonly codeBits: number;
+  /** Declared classes, 1 and more. */
+  readonly classes: number;
+}
 
 export interface PgNeighbour {
   /** 16 bytes. */
@@ -34,60 +50,70 @@ const MAY_REMAIN = [
 export class PgVectorCodes {
   readonly #pool: Pick<Pool, 'query'>;
   readonly #table: string;
-  readonly #codeBits: number;
+  readonly #shape: PgShape;
 
-  private constructor(pool: Pick<Pool, 'query'>, table: string, codeBits: number) {
+  private constructor(pool: Pick<Pool, 'query'>, table: string, shape: PgShape) {
     this.#pool = pool;
     this.#table = table;
-    this.#codeBits = codeBits;
+    this.#shape = shape;
   }
 
   /**
    * Makes the table where it is not there. The extension must be: `CREATE EXTENSION vector` is the administrator's to do.
-   * @param table lower-case letters, digits and _, at most 63  @throws LETHE-2609, LETHE-2612
+   * @param pool outside of any transaction, for `erase` vacuums  @param table lower-case letters, digits and _, at most 63
+   * @throws LETHE-2609, LETHE-2612
    */
-  static async open(pool: Pick<Pool, 'query'>, table: string, codeBits: number): Promise<PgVectorCodes> {
+  static async open(pool: Pick<Pool, 'query'>, table: string, shape: PgShape): Promise<PgVectorCodes> {
+    const { codeBits, classes } = shape;
     if (!/^[a-z_][a-z0-9_]{0,62}$/.test(table)) throw INDEX.OPTION_INVALID('this is no name of a table');
     if (codeBits % 8 !== 0 || !(codeBits >= 8 && codeBits <= 256)) {
       throw INDEX.OPTION_INVALID('codeBits is none of 8, 16, … 256', { details: { codeBits } });
     }
+    if (!Number.isInteger(classes) || classes < 1) {
+      throw INDEX.OPTION_INVALID('classes is not a positive integer', { details: { classes } });
+    }
     await told('make the table', () =>
       pool.query(
-        `CREATE TABLE IF NOT EXISTS "${table}" (id bytea PRIMARY KEY CHECK (length(id) = ${ITEM_ID_BYTES}), code bit(${codeBits}) NOT NULL)`,
+        `CREATE TABLE IF NOT EXISTS "${table}" (id bytea PRIMARY KEY CHECK (length(id) = ${ITEM_ID_BYTES}), code bit(${codeBits}) NOT NULL,
+         fn_version bigint NOT NULL, modality smallint NOT NULL, labels integer[] NOT NULL, owner text NOT NULL)`,
       ),
     );
-    return new PgVectorCodes(pool, table, codeBits);
+    return new PgVectorCodes(pool, table, shape);
   }
 
-  /** All or none. @param ids [n, 16]  @param codes [n, K / 8]  @throws LETHE-2608, LETHE-2612 an item is there already, too */
-  async addAll(ids: Uint8Array, codes: Uint8Array): Promise<void> {
-    const count = ids.length / ITEM_ID_BYTES;
-    const width = this.#codeBits / 8;
-    if (!Number.isInteger(count) || codes.length !== count * width) {
-      throw INDEX.BATCH_INVALID('ids and codes do not fit each other', { details: { width } });
-    }
+  /** All or none; salts are left out, for there is no ledger. @throws LETHE-2608, LETHE-2612 an item is there already, too */
+  async addAll(batch: EntryBatch): Promise<void> {
+    const count = checkBatch(batch, this.#shape);
+    const { codeBits, classes } = this.#shape;
+    const width = codeBits / 8;
+    const mask = labelBytes(classes);
     const rows = Array.from({ length: count }, (_, i) => i);
     await told('add codes', () =>
       this.#pool.query(
-        `INSERT INTO "${this.#table}" SELECT id, code::bit(${this.#codeBits}) FROM unnest($1::bytea[], $2::text[]) AS rows(id, code)`,
+        `INSERT INTO "${this.#table}" SELECT id, code::bit(${codeBits}), fn_version, modality, labels::integer[], owner
+         FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[]) AS rows(id, code, fn_version, modality, labels, owner)`,
         [
-          rows.map((i) => Buffer.from(ids.subarray(i * ITEM_ID_BYTES, (i + 1) * ITEM_ID_BYTES))),
-          rows.map((i) => bitsOf(codes.subarray(i * width, (i + 1) * width))),
+          rows.map((i) => Buffer.from(batch.ids.subarray(i * ITEM_ID_BYTES, (i + 1) * ITEM_ID_BYTES))),
+          rows.map((i) => bitsOf(batch.codes.subarray(i * width, (i + 1) * width))),
+          Array.from(batch.fnVersions),
+          Array.from(batch.modalities),
+          rows.map((i) => `{${classesIn(batch.labels.subarray(i * mask, (i + 1) * mask)).join(',')}}`),
+          Array.from(batch.owners, (owner) => batch.aliases[owner]),
         ],
       ),
     );
   }
 
   /** The k nearest by (distance, item id). @throws LETHE-2608, LETHE-2609, LETHE-2612 */
-  async search(query: Uint8Array, k: number): Promise<PgNeighbour[]> {
+  async search(query: Uint8Array, k: number, filter?: PgFilter): Promise<PgNeighbour[]> {
     if (!Number.isInteger(k) || k < 1) throw INDEX.OPTION_INVALID('k is not a positive integer');
-    return await this.#nearest(query, this.#codeBits, k);
+    return await this.#nearest(query, this.#shape.codeBits, k, filter);
   }
 
   /** All within the radius, by (distance, item id). @throws LETHE-2608, LETHE-2609, LETHE-2612 */
-  async range(query: Uint8Array, radius: number): Promise<PgNeighbour[]> {
+  async range(query: Uint8Array, radius: number, filter?: PgFilter): Promise<PgNeighbour[]> {
     if (!Number.isInteger(radius) || radius < 0) throw INDEX.OPTION_INVALID('the radius is not 0 or more');
-    return await this.#nearest(query, radius, null);
+    return await this.#nearest(query, radius, null, filter);
   }
 
   /**
@@ -106,20 +132,46 @@ export class PgVectorCodes {
     return { rows: deleted.rowCount ?? 0, mayRemain: MAY_REMAIN };
   }
 
-  async #nearest(query: Uint8Array, radius: number, k: number | null): Promise<PgNeighbour[]> {
-    if (8 * query.length !== this.#codeBits) {
-      throw INDEX.BATCH_INVALID(`a code of this table has ${this.#codeBits / 8} bytes`);
+  async #nearest(
+    query: Uint8Array,
+    radius: number,
+    k: number | null,
+    { modalities, labelsAny, labelsAll, fnVersions, excludedOwners }: PgFilter = {},
+  ): Promise<PgNeighbour[]> {
+    const { codeBits, classes } = this.#shape;
+    if (8 * query.length !== codeBits) {
+      throw INDEX.BATCH_INVALID(`a code of this table has ${codeBits / 8} bytes`);
     }
+    const values: unknown[] = [bitsOf(query), radius, k];
+    const conditions: string[] = [];
+    const demand = (list: unknown, condition: (parameter: string) => string): void => {
+      if (list !== undefined) conditions.push(`AND ${condition(`$${values.push(list)}`)}`);
+    };
+    demand(upTo(0xff, modalities), (list) => `modality = ANY(${list}::smallint[])`);
+    demand(upTo(0xffff_ffff, fnVersions), (list) => `fn_version = ANY(${list}::bigint[])`);
+    demand(upTo(classes - 1, labelsAny), (list) => `labels && ${list}::integer[]`);
+    demand(upTo(classes - 1, labelsAll), (list) => `labels @> ${list}::integer[]`);
+    demand(excludedOwners && [...excludedOwners], (list) => `owner <> ALL(${list}::text[])`);
     const { rows } = await told('search codes', () =>
       this.#pool.query<{ id: Buffer; distance: number }>(
-        `SELECT id, distance FROM (SELECT id, (code <~> $1::text::bit(${this.#codeBits}))::float8 AS distance FROM "${this.#table}") AS all_codes
-         WHERE distance <= $2 ORDER BY distance, id LIMIT $3`,
-        [bitsOf(query), radius, k],
+        `SELECT id, distance FROM (SELECT *, (code <~> $1::text::bit(${codeBits}))::float8 AS distance FROM "${this.#table}") AS all_codes
+         WHERE distance <= $2 ${conditions.join(' ')} ORDER BY distance, id LIMIT $3`,
+        values,
       ),
     );
     return rows.map(({ id, distance }) => ({ itemId: new Uint8Array(id), distance }));
   }
 }
+
+/** -1, which is on no item, for what the column cannot hold (1.5, 1e300, NaN, a class that is not declared): as in the index it is no error. */
+const upTo = (last: number, list: readonly number[] | undefined): number[] | undefined =>
+  list?.map((value) => (Number.isInteger(value) && value >= 0 && value <= last ? value : -1));
+
+/** Classes of a mask, ascending. */
+const classesIn = (mask: Uint8Array): number[] =>
+  Array.from({ length: 8 * mask.length }, (_, label) => label).filter(
+    (label) => ((mask[label >> 3]! >> (label & 7)) & 1) === 1,
+  );
 
 /** `bit(K)` as text. Which bit comes first does not matter to a distance; it is the same for all. */
 const bitsOf = (code: Uint8Array): string =>
