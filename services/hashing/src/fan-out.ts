@@ -8,10 +8,9 @@ import type { Row } from '@lethe/datasets';
 import { distance, encodeFeatures, type HashFunction, mergeFanOut, tailProbabilities } from '@lethe/hashing';
 import type { SearchFilter } from '@lethe/index';
 import type { NullCounts, Previous } from './domain/head.ts';
-import { encodedBy } from './gate.ts';
 import { breathe } from './learn.ts';
 import type { FoundItem, Learned } from './learned.ts';
-import { onePerPerson, type SampledItem, sampledItems } from './probes.ts';
+import { encodedBy, onePerPerson, type SampledItem, sampledItems } from './probes.ts';
 
 const QUERIES_MAX = 200;
 const QUERIES_PER_BREATH = 16;

@@ -15,17 +15,15 @@ import {
   type CompatibilityMatrix,
   DEFAULT_GATE,
   decidePromotion,
-  encodeFeatures,
   type GateReport,
   type HashFunction,
   meanAveragePrecision,
 } from '@lethe/hashing';
-import { concatBytes } from '@lethe/std';
 import { labelsOfBits } from './domain/blocks.ts';
 import { openBlock } from './erase.ts';
 import { breathe } from './learn.ts';
 import type { Learned } from './learned.ts';
-import { idText, onePerPerson, precisions, type SampledItem, sampledItems } from './probes.ts';
+import { encodedBy, idText, onePerPerson, precisions, type SampledItem, sampledItems } from './probes.ts';
 
 /** Loss of mAP that counts as none, where a specification says nothing. */
 export const EPSILON_DEFAULT = 0.05;
@@ -35,7 +33,6 @@ const QUERIES_MAX = 500;
 const BLOCKS_MAX = 4;
 /** Items that are ranked for a version. */
 const GALLERY_MAX = 4_096;
-const STEP_ROWS = 256;
 
 const Verdict = hashing.GateReport_Verdict;
 const { KIND_STORED, KIND_HOME } = hashing.GateComparison_Kind;
@@ -148,26 +145,6 @@ async function measure(
     asked: await precisions(asked, probes, live.codeBits),
     home: await precisions(asked, newest, live.codeBits),
   };
-}
-
-/** The items with the codes that functions give them, in their order. */
-export async function encodedBy(
-  functions: readonly HashFunction[],
-  items: readonly SampledItem[],
-): Promise<SampledItem[]> {
-  const out = [...items];
-  for (const [part, fn] of functions.entries()) {
-    const rows = [...items.keys()].filter((i) => items[i]!.part === part);
-    const bytes = fn.codebook.codeBits / 8;
-    for (let at = 0; at < rows.length; at += STEP_ROWS) {
-      const step = rows.slice(at, at + STEP_ROWS);
-      const codes = encodeFeatures(fn, concatBytes(...step.map((i) => items[i]!.features)));
-      for (const [row, i] of step.entries())
-        out[i] = { ...items[i]!, code: codes.slice(row * bytes, (row + 1) * bytes) };
-      await breathe();
-    }
-  }
-  return out;
 }
 
 /** Items of each stored version: of the random sample, and where it has too few of a version, of the blocks that hold it. */

@@ -10,15 +10,21 @@
  */
 import { EVENT, type events, type hashing } from '@lethe/contracts';
 import { type AggregateStore, effectId, newEvent } from '@lethe/events';
-import { encodeFeatures, type HashFunction } from '@lethe/hashing';
-import { concatBytes, seededRandom } from '@lethe/std';
+import type { HashFunction } from '@lethe/hashing';
+import { seededRandom } from '@lethe/std';
 import { gauge } from '@lethe/telemetry';
 import type { HashingContext } from './context.ts';
 import { figuresOf, type hashWatch, tasksOf, type WatchAggregate } from './domain/watch.ts';
 import type { Address } from './functions.ts';
-import { breathe } from './learn.ts';
 import type { Learned } from './learned.ts';
-import { meanMeasured, onePerPerson, precisions, type SampledItem, sampledItems } from './probes.ts';
+import {
+  encodedBy,
+  meanMeasured,
+  onePerPerson,
+  precisions,
+  type SampledItem,
+  sampledItems,
+} from './probes.ts';
 
 export type Watches = AggregateStore<WatchAggregate, (typeof hashWatch.events)[number]>;
 
@@ -44,41 +50,12 @@ const GAUGES = {
   }),
 } as const;
 
-/** Encodes rows of one part with one function, in steps. */
-async function codesBy(fn: HashFunction, items: readonly SampledItem[]): Promise<Uint8Array[]> {
-  const bytes = fn.codebook.codeBits / 8;
-  const out: Uint8Array[] = [];
-  for (let at = 0; at < items.length; at += 64) {
-    const step = items.slice(at, at + 64);
-    const codes = encodeFeatures(fn, concatBytes(...step.map(({ features }) => features)));
-    out.push(...step.map((_, i) => codes.slice(i * bytes, (i + 1) * bytes)));
-    await breathe();
-  }
-  return out;
-}
-
-/** The items with the codes that functions give them, by part. */
-async function encodedBy(
-  functions: readonly HashFunction[],
-  items: readonly SampledItem[],
-): Promise<SampledItem[]> {
-  const out: SampledItem[] = [];
-  for (const [part, fn] of functions.entries()) {
-    const own = items.filter((item) => item.part === part);
-    const codes = await codesBy(fn, own);
-    out.push(...own.map((item, i) => ({ ...item, code: codes[i]! })));
-  }
-  return out;
-}
-
 /** A function that has learned nothing: random weights, the same in every process. */
 function unlearned(fn: HashFunction): HashFunction {
-  const random = seededRandom('lethe/hashing/untrained', fn.features.seed);
+  const bytes = seededRandom('lethe/hashing/untrained', fn.features.seed).bytes(4 * fn.weights.length);
   // A sum of four uniform draws: near enough to Gaussian for random hyperplanes.
-  const draw = (): number => {
-    const bytes = random.bytes(4);
-    return bytes[0]! + bytes[1]! + bytes[2]! + bytes[3]! - 510;
-  };
+  const draw = (_: number, i: number): number =>
+    bytes[4 * i]! + bytes[4 * i + 1]! + bytes[4 * i + 2]! + bytes[4 * i + 3]! - 510;
   return { ...fn, weights: Float64Array.from(fn.weights, draw) };
 }
 

@@ -1,6 +1,12 @@
 /** The sample of live items that figures are measured on, and the rankings over it. It reads the sealed sample blocks, never all rows. */
-import { distance, expectedAveragePrecision } from '@lethe/hashing';
-import { compareBytes, hex } from '@lethe/std';
+import {
+  distance,
+  encodeFeatures,
+  expectedAveragePrecision,
+  type HashFunction,
+  popcount32,
+} from '@lethe/hashing';
+import { compareBytes, concatBytes, hex } from '@lethe/std';
 import { labelsOfBits } from './domain/blocks.ts';
 import { openBlock } from './erase.ts';
 import { breathe } from './learn.ts';
@@ -50,10 +56,35 @@ export function onePerPerson<Item extends Pick<SampledItem, 'itemId' | 'owner'>>
   items: readonly Item[],
   most: number,
 ): Item[] {
-  const sorted = items.toSorted((a, b) => compareBytes(a.itemId, b.itemId));
-  return [...new Map(sorted.toReversed().map((item) => [item.owner, item])).values()]
-    .sort((a, b) => compareBytes(a.itemId, b.itemId))
-    .slice(0, most);
+  const first = new Map<string, Item>();
+  for (const item of items) {
+    const known = first.get(item.owner);
+    if (known === undefined || compareBytes(item.itemId, known.itemId) < 0) first.set(item.owner, item);
+  }
+  return [...first.values()].sort((a, b) => compareBytes(a.itemId, b.itemId)).slice(0, most);
+}
+
+/** Rows that are encoded between two breaths. */
+const STEP_ROWS = 256;
+
+/** The items with the codes that functions give them, in their order. @param functions by modality number */
+export async function encodedBy(
+  functions: readonly HashFunction[],
+  items: readonly SampledItem[],
+): Promise<SampledItem[]> {
+  const out = [...items];
+  for (const [part, fn] of functions.entries()) {
+    const rows = [...items.keys()].filter((i) => items[i]!.part === part);
+    const bytes = fn.codebook.codeBits / 8;
+    for (let at = 0; at < rows.length; at += STEP_ROWS) {
+      const step = rows.slice(at, at + STEP_ROWS);
+      const codes = encodeFeatures(fn, concatBytes(...step.map((i) => items[i]!.features)));
+      for (const [row, i] of step.entries())
+        out[i] = { ...items[i]!, code: codes.slice(row * bytes, (row + 1) * bytes) };
+      await breathe();
+    }
+  }
+  return out;
 }
 
 /** Who asks for what: a code, and the labels of which an item must have one to be relevant. */
@@ -64,8 +95,10 @@ export interface Question {
   readonly owner: string | undefined;
 }
 
-/** Questions between two breaths. */
-const STEP = 16;
+/** Codes that questions are held against between two breaths: a few milliseconds. */
+const STEP_CODES = 262_144;
+
+type Ranked = Pick<SampledItem, 'owner' | 'labels' | 'code'>;
 
 /**
  * Tie-aware average precision of each question over the gallery without the items of who asks; NaN where nothing else is relevant.
@@ -73,25 +106,65 @@ const STEP = 16;
  */
 export async function precisions(
   questions: readonly Question[],
-  gallery: readonly (Pick<SampledItem, 'owner' | 'labels'> & { readonly code: Uint8Array })[],
+  gallery: readonly Ranked[],
   codeBits: number,
 ): Promise<Float64Array> {
-  const bytes = codeBits / 8;
+  const shelves = shelvesOf(gallery, codeBits);
+  const own = Map.groupBy(gallery, ({ owner }) => owner);
   const out = new Float64Array(questions.length);
+  const every = Math.max(1, Math.floor(STEP_CODES / Math.max(1, gallery.length)));
   for (const [at, { code, labels, owner }] of questions.entries()) {
-    const wanted = new Set(labels);
-    const sizes = new Uint32Array(codeBits + 1);
+    const query = wordsOf([code], codeBits);
+    const share = (others: readonly number[]): boolean => others.some((label) => labels.includes(label));
     const relevant = new Uint32Array(codeBits + 1);
-    for (const item of gallery) {
-      if (item.owner === owner) continue;
-      const d = distance(code, 0, item.code, 0, bytes);
-      sizes[d]!++;
-      if (item.labels.some((label) => wanted.has(label))) relevant[d]!++;
+    const others = new Uint32Array(codeBits + 1);
+    for (const shelf of shelves) countDistances(query, shelf.words, share(shelf.labels) ? relevant : others);
+    for (const item of owner === undefined ? [] : (own.get(owner) ?? [])) {
+      const d = distance(code, 0, item.code, 0, codeBits / 8);
+      (share(item.labels) ? relevant : others)[d]!--;
     }
-    out[at] = expectedAveragePrecision(sizes, relevant);
-    if (at % STEP === STEP - 1) await breathe();
+    out[at] = expectedAveragePrecision(
+      relevant.map((count, d) => count + others[d]!),
+      relevant,
+    );
+    if (at % every === every - 1) await breathe();
   }
   return out;
+}
+
+/** Codes of the items of one set of labels: which of them are relevant is then one question for all. */
+interface Shelf {
+  readonly labels: readonly number[];
+  /** [n, ceil(K / 32)]. */
+  readonly words: Int32Array;
+}
+
+function shelvesOf(gallery: readonly Ranked[], codeBits: number): Shelf[] {
+  const bySet = Map.groupBy(gallery, ({ labels }) => labels.join());
+  return [...bySet.values()].map((items) => ({
+    labels: items[0]!.labels,
+    words: wordsOf(
+      items.map(({ code }) => code),
+      codeBits,
+    ),
+  }));
+}
+
+/** Adds to counts by distance. */
+function countDistances(query: Int32Array, words: Int32Array, counts: Uint32Array): void {
+  for (let at = 0; at < words.length; ) {
+    let d = 0;
+    for (let w = 0; w < query.length; w++) d += popcount32(query[w]! ^ words[at++]!);
+    counts[d]!++;
+  }
+}
+
+/** Codes as 32-bit words, [n, ceil(K / 32)]; the bits beyond K are 0. */
+function wordsOf(codes: readonly Uint8Array[], codeBits: number): Int32Array {
+  const bytes = 4 * Math.ceil(codeBits / 32);
+  const out = new Uint8Array(codes.length * bytes);
+  for (const [i, code] of codes.entries()) out.set(code, i * bytes);
+  return new Int32Array(out.buffer);
 }
 
 /** Mean of those that are numbers; undefined of fewer than `least`. */
