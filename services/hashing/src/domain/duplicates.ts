@@ -93,6 +93,7 @@ export function decodeDuplicates(bytes: Uint8Array): Duplicate[] {
     throw damaged('it does not have the length that it states');
   return Array.from({ length: n }, (_, i) => {
     const at = HEADER_BYTES + i * ROW_BYTES;
+    if (view.getUint8(at + ROW_BYTES - 1) !== 0) throw damaged('a row does not end with 0');
     const id = (from: number): Uint8Array => new Uint8Array(bytes.subarray(from, from + ITEM_ID_BYTES));
     return {
       original: id(at),
