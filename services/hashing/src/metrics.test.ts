@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { type events, hashing } from '@lethe/contracts';
-import { figuresOf, tasksOf, type WatchAggregate } from './domain/watch.ts';
+import { expectedAveragePrecision } from '@lethe/hashing';
+import { seededRandom } from '@lethe/std';
+import { compatibilityOf, figuresOf, tasksOf, type WatchAggregate } from './domain/watch.ts';
 import { closeAll, eventually, FUNCTION, makeRecords, World } from './fixture.ts';
 import { onePerPerson, precisions } from './probes.ts';
 
@@ -73,6 +75,47 @@ test('a question does not rank the items of its own person; one shared label is 
     [1, 3],
   );
   assert.equal(onePerPerson(ids, 1).length, 1);
+});
+
+test('rankings over words and sets of labels are those of counting bit by bit, at widths of any number of bytes', async () => {
+  const random = seededRandom('rankings');
+  for (const codeBits of [8, 24, 64, 72]) {
+    const items = Array.from({ length: 300 }, () => ({
+      owner: `p${random.below(60)}`,
+      labels: [0, 1, 2, 3].filter(() => random.below(3) === 0),
+      code: random.bytes(codeBits / 8),
+    }));
+    const asked = items.slice(0, 40).map((item, i) => (i % 4 === 0 ? { ...item, owner: undefined } : item));
+    const expected = asked.map(({ code, labels, owner }) => {
+      const sizes = new Uint32Array(codeBits + 1);
+      const relevant = new Uint32Array(codeBits + 1);
+      for (const item of items) {
+        if (item.owner === owner) continue;
+        const differing = code.map((byte, i) => byte ^ item.code[i]!);
+        const d = [...differing].reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
+        sizes[d]!++;
+        if (item.labels.some((label) => labels.includes(label))) relevant[d]!++;
+      }
+      return expectedAveragePrecision(sizes, relevant);
+    });
+    assert.deepEqual([...(await precisions(asked, items, codeBits))], expected);
+  }
+});
+
+test('average compatibility counts the pairs that the gates compared, and is absent without one', () => {
+  const report = (version: number, ...pairs: readonly [hashing.GateComparison_Kind, number, number][]) =>
+    hashing.GateReport.fromPartial({
+      version,
+      comparisons: pairs.map(([kind, other, difference]) => ({ kind, version: other, difference })),
+    });
+  const { KIND_STORED, KIND_HOME } = hashing.GateComparison_Kind;
+  const gates = [
+    report(1),
+    report(2, [KIND_STORED, 1, 0.02], [KIND_HOME, 1, 0.5]),
+    report(4, [KIND_STORED, 1, -0.01], [KIND_STORED, 2, 0], [KIND_HOME, 2, 0.5]),
+  ];
+  assert.deepEqual(compatibilityOf(gates), { comparedPairs: 3, averageCompatibility: 1 / 3 });
+  assert.deepEqual(compatibilityOf(gates.slice(0, 1)), { comparedPairs: 0, averageCompatibility: undefined });
 });
 
 test('each promotion appends a row; a task is measured before it is learned, and an erasure leaves the rows', async () => {

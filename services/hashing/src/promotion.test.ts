@@ -108,7 +108,7 @@ async function atRestOf(world: World, { functions }: HashingContext): Promise<Bu
 }
 
 test('a first version is promoted without a comparison, an update that hurts nobody with the figures that show it', async () => {
-  const { before, after } = await updated(FIRST, GOOD);
+  const { api, before, after } = await updated(FIRST, GOOD);
   assert.equal(before.gate?.verdict, VERDICT_FIRST_VERSION);
   assert.equal(after.version, 2);
   assert.equal(after.held, undefined);
@@ -123,6 +123,9 @@ test('a first version is promoted without a comparison, an update that hurts nob
   );
   assert.ok(gate?.comparisons.every(({ liveMap, lowerBound }) => liveMap > 0.8 && lowerBound >= -0.05));
   assert.deepEqual([gate?.epsilon, gate?.confidenceLevel, gate?.untestedVersions], [0.05, 0.95, []]);
+  const stored = gate?.comparisons[0]?.difference ?? Number.NaN;
+  const { averageCompatibility, comparedPairs } = await api.metrics();
+  assert.deepEqual([averageCompatibility, comparedPairs], [stored > 0 ? 1 : 0, 1]);
   const { sums, weights } = trainedDigests([...FIRST, ...GOOD]);
   assert.deepEqual([after.sumsDigest, after.weightsDigest], [sums, weights]);
 });

@@ -34,7 +34,9 @@ Examples:
 export function addHashWatch(hash: Command, cli: Cli): void {
   hash
     .command('metrics <name>')
-    .description('scores by version and group of classes, forgetting and transfer, the watch for drift')
+    .description(
+      'scores by version and group of classes, forgetting, transfer and compatibility, the watch for drift',
+    )
     .addHelpText('after', '\nExamples:\n  $ lethe hash metrics sensors\n')
     .action(async (typed: string, _options: unknown, command: Command) => {
       const platform = cli.platform(command);

@@ -1,5 +1,5 @@
 /** What is known about a function besides its versions: scores after each learning, and drift. The fold of events of its own. Pure. */
-import { common, EVENT, type events, type hashing } from '@lethe/contracts';
+import { common, EVENT, type events, hashing } from '@lethe/contracts';
 import { defineAggregate } from '@lethe/events';
 import { averageScore, backwardTransfer, forgetting, forwardTransfer } from '@lethe/hashing';
 import { LetheError } from '@lethe/std';
@@ -68,6 +68,24 @@ export function figuresOf(state: WatchAggregate): Figures {
     forgetting: measured(() => forgetting(scores)),
     backwardTransfer: measured(() => backwardTransfer(scores)),
     forwardTransfer: measured(() => forwardTransfer(scores, baseline)),
+  };
+}
+
+/**
+ * Average compatibility over the pairs (later t, earlier g) that the gates compared: the share with C[t][g] > C[g][g], both on the same
+ * queries and codes (Biondi et al., Stationary Representations, CVPR 2024, Eq. 2, which has every pair; here one is missing where the codes of g
+ * were of too few persons, or were gone).
+ */
+export function compatibilityOf(
+  gates: readonly hashing.GateReport[],
+): Pick<hashing.HashMetrics, 'averageCompatibility' | 'comparedPairs'> {
+  const stored = gates.flatMap(({ comparisons }) =>
+    comparisons.filter(({ kind }) => kind === hashing.GateComparison_Kind.KIND_STORED),
+  );
+  const better = stored.filter(({ difference }) => difference > 0).length;
+  return {
+    comparedPairs: stored.length,
+    averageCompatibility: stored.length === 0 ? undefined : better / stored.length,
   };
 }
 

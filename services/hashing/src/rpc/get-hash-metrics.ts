@@ -1,7 +1,7 @@
 import { hashing } from '@lethe/contracts';
 import type { Partially } from '@lethe/rpc';
 import { functionAddress, type HashingContext } from '../context.ts';
-import { figuresOf } from '../domain/watch.ts';
+import { compatibilityOf, figuresOf } from '../domain/watch.ts';
 
 const { STATE_COLLECTING_REFERENCE, STATE_WATCHING } = hashing.DriftWatch_State;
 
@@ -11,12 +11,13 @@ export async function getHashMetrics(
   { name }: hashing.GetHashMetricsRequest,
 ): Promise<Partially<hashing.HashMetrics>> {
   const address = functionAddress(name);
-  await functions.load(address);
+  const { gates } = await functions.load(address);
   const { state } = await watches.load(address.tenant, address.id);
   return {
     name,
     rows: state.rows.map(({ version, root, tasks }) => ({ version, root, tasks })),
     ...figuresOf(state),
+    ...compatibilityOf(gates),
     drift: drift.stateOf(address).map((seen) => ({
       modality: seen.modality,
       version: seen.version,

@@ -632,6 +632,15 @@ export interface HashMetrics {
     | undefined;
   /** Of the answering replica: each sees its own queries, and keeps what it saw in memory alone. */
   drift: DriftWatch[];
+  /**
+   * Average compatibility: of the pairs of versions that the gates compared, the share in which queries by the later version found the codes
+   * of the earlier one better than the earlier one's own queries did. Absent while no pair was compared.
+   */
+  averageCompatibility?:
+    | number
+    | undefined;
+  /** Pairs that it is a share of. A version with items of too few persons was not compared. */
+  comparedPairs: number;
 }
 
 export interface HashMetricsRow {
@@ -4800,6 +4809,8 @@ function createBaseHashMetrics(): HashMetrics {
     backwardTransfer: undefined,
     forwardTransfer: undefined,
     drift: [],
+    averageCompatibility: undefined,
+    comparedPairs: 0,
   };
 }
 
@@ -4825,6 +4836,12 @@ export const HashMetrics: MessageFns<HashMetrics> = {
     }
     for (const v of message.drift) {
       DriftWatch.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.averageCompatibility !== undefined) {
+      writer.uint32(65).double(message.averageCompatibility);
+    }
+    if (message.comparedPairs !== 0) {
+      writer.uint32(72).uint32(message.comparedPairs);
     }
     return writer;
   },
@@ -4898,6 +4915,22 @@ export const HashMetrics: MessageFns<HashMetrics> = {
             message.drift.push(DriftWatch.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.averageCompatibility = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.comparedPairs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4922,6 +4955,8 @@ export const HashMetrics: MessageFns<HashMetrics> = {
     message.backwardTransfer = object.backwardTransfer ?? undefined;
     message.forwardTransfer = object.forwardTransfer ?? undefined;
     message.drift = object.drift?.map((e) => DriftWatch.fromPartial(e)) || [];
+    message.averageCompatibility = object.averageCompatibility ?? undefined;
+    message.comparedPairs = object.comparedPairs ?? 0;
     return message;
   },
 };
