@@ -13,7 +13,7 @@ export * from './metrics.ts';
 export * from './predict.ts';
 export * from './quantise.ts';
 export type { ChunksHandle } from './search/chunks.ts';
-export { SharedScan, serveSharedScans } from './search/shared-scan.ts';
+export { SharedScan, serveSharedScans, type TableNews } from './search/shared-scan.ts';
 export {
   CodeTable,
   type CodeTableOptions,

@@ -7,4 +7,5 @@ export * from './pgvector-codes.ts';
 export * from './ports.ts';
 export * from './residue.ts';
 export * from './sweep.ts';
+export * from './threads.ts';
 export * from './types.ts';

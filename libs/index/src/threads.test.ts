@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CodeTable, HASHING, laneBits, SharedScan } from '@lethe/hashing';
+import { CodeTable, HASHING, laneBits, type Neighbour, SharedScan } from '@lethe/hashing';
 import { isError, seededRandom } from '@lethe/std';
 import { SearchPool } from './threads.ts';
 
@@ -11,72 +11,117 @@ function tableOf(count: number, codeBits = 64): CodeTable {
   return table;
 }
 
-/** Until all threads have started to listen a search is the caller's alone; this many searches see them at work. */
-const SEARCHES = 200;
+const isLost = (e: unknown): boolean => isError(e, HASHING.SEARCH_THREAD_LOST);
+const isRefused = (e: unknown): boolean => isError(e, HASHING.OPTION_INVALID);
 
-test('three threads find what one finds: queries alone and together, filters, ties, growth, erasure', async () => {
+/** What a search finds with the threads, after it was found the same by the table alone. */
+function both(pool: SearchPool, table: CodeTable, search: () => Neighbour[][]): Neighbour[][] {
+  pool.detach(table);
+  const alone = search();
+  pool.attach(table);
+  assert.deepEqual(search(), alone);
+  return alone;
+}
+
+/** Until all threads have started to listen a search is the caller's alone; in this many searches they come to work. */
+const SEARCHES = 50;
+
+test('three threads find what one finds: queries alone, few and many, filters, ties, radius, growth, erasure, other codes', async () => {
   const table = tableOf(100_000, 128);
-  await using pool = await SearchPool.start(table, { threads: 3 });
+  const other = tableOf(150_000, 64);
+  await using pool = await SearchPool.start({ threads: 3 });
   const random = seededRandom('queries');
   for (let round = 0; round < 4; round++) {
-    const queries = random.bytes(16 * 40);
     const filter = round % 2 === 1 ? laneBits(table.lanes, (lane) => lane % 7 === 3) : undefined;
-    assert.deepEqual(pool.searchAll(queries, 12, { filter }), table.searchAll(queries, 12, { filter }));
-    for (let i = 0; i < SEARCHES / 4; i++) {
-      const query = random.bytes(16);
-      assert.deepEqual(pool.search(query, 10, { filter }), table.search(query, 10, { filter }));
+    for (const count of [1, 2, 17, 40, 600]) {
+      const queries = random.bytes(16 * count);
+      both(pool, table, () => table.searchAll(queries, 12, { filter }));
     }
-    assert.deepEqual(
-      pool.search(queries.subarray(0, 16), 3_000),
-      table.search(queries.subarray(0, 16), 3_000),
-    );
-    assert.deepEqual(pool.range(queries.subarray(0, 16), 40), table.range(queries.subarray(0, 16), 40));
+    for (let i = 0; i < SEARCHES; i++) {
+      const [query, narrow] = [random.bytes(16), random.bytes(8)];
+      both(pool, table, () => [table.search(query, 10, { filter })]);
+      both(pool, other, () => [other.search(narrow, 10)]);
+    }
+    const query = random.bytes(16);
+    both(pool, table, () => [table.search(query, 1_792), table.search(query, 3_000), table.range(query, 40)]);
     table.addAll(random.bytes(16 * 40_000), new Uint8Array(16 * 40_000));
-    assert.equal(pool.search(new Uint8Array(16), 100).length, 100);
-    assert.deepEqual(pool.search(new Uint8Array(16), 100), table.search(new Uint8Array(16), 100));
-    table.erase(table.itemIds(round, round + 1));
+    const [ties] = both(pool, table, () => [table.search(new Uint8Array(16), 100)]);
+    assert.equal(ties!.length, 100);
+    assert.ok(ties!.every(({ distance }) => distance === 0));
+    table.erase(ties![0]!.itemId);
+    const [left] = both(pool, table, () => [table.search(new Uint8Array(16), 99)]);
+    assert.deepEqual(left, ties!.slice(1), 'the erased one is gone for all threads');
   }
-  const { lanes } = table;
-  assert.deepEqual(table.lanesHolding(new Uint8Array(16).fill(1)), []);
-  assert.ok(lanes === 260_000);
 });
 
-test('a thread that ends is a coded error', async () => {
-  const table = tableOf(50_000);
-  const pool = await SearchPool.start(table, { threads: 2 });
+test('more neighbours than there are codes, and all of 256 bits different', async () => {
+  const table = new CodeTable(256, { shared: true });
+  table.addAll(seededRandom('ids').bytes(16 * 40_000), new Uint8Array(32 * 40_000).fill(255));
+  await using pool = await SearchPool.start({ threads: 2 });
+  for (let i = 0; i < SEARCHES; i++) {
+    const [found] = both(pool, table, () => [table.search(new Uint8Array(32), 5)]);
+    assert.deepEqual(
+      found!.map(({ distance }) => distance),
+      [256, 256, 256, 256, 256],
+    );
+  }
+  const only = laneBits(table.lanes, (lane) => lane < 3);
+  const [few] = both(pool, table, () => [table.search(new Uint8Array(32), 1_000, { filter: only })]);
+  assert.equal(few!.length, 3);
+});
+
+test('nothing of a query or a result stays in memory', async () => {
+  const table = tableOf(200_000);
+  await using pool = await SearchPool.start({ threads: 2 });
+  pool.attach(table);
+  const lanes = table.chunks.codeAt(0);
+  for (const count of [1, 100]) {
+    const queries = seededRandom('left').bytes(8 * count);
+    for (let i = 0; i < SEARCHES; i++) table.searchAll(queries, 50);
+    assert.ok(table.chunks.bytes.subarray(0, lanes).every((byte) => byte === 0));
+    // The words of the job hold counts; queries and results stand behind them.
+    for (const bytes of pool.memory()) assert.ok(bytes.subarray(1_024).every((byte) => byte === 0));
+  }
+});
+
+test('a thread that ends is a coded error until the pool is closed; then the table goes on alone', async () => {
+  class Unreadable extends CodeTable {
+    override get handle() {
+      return { ...super.handle, module: {} };
+    }
+  }
+  const table = tableOf(200_000);
   const query = new Uint8Array(8);
   const expected = table.search(query, 5);
-  assert.deepEqual(pool.search(query, 5), expected);
+  const pool = await SearchPool.start({ threads: 2 });
+  pool.attach(table);
+  assert.deepEqual(table.search(query, 5), expected);
+  pool.attach(new Unreadable(64, { shared: true }));
+  for (let waited = 0; !pool.lost && waited < 5_000; waited += 10) {
+    await new Promise((next) => setTimeout(next, 10));
+  }
+  assert.throws(() => table.search(query, 5), isLost);
   await pool.close();
-  assert.throws(
-    () => pool.search(query, 5),
-    (e) => isError(e, HASHING.SEARCH_THREAD_LOST),
-  );
-  assert.deepEqual(table.search(query, 5), expected, 'the table itself goes on');
+  assert.deepEqual(table.search(query, 5), expected);
 });
 
 test('a thread that took part of the work and does not answer is a coded error, not a shorter answer', () => {
-  const table = tableOf(50_000);
+  const table = tableOf(200_000);
   // Stands for a worker that died between entering and finishing: the state says entered, nobody will ever finish.
-  const scan = new SharedScan(table, 2, 50);
-  const { memory } = table.handle;
-  const job = new Int32Array(memory.buffer);
+  const scan = new SharedScan(2, 50);
+  const states = new Int32Array(scan.control);
+  table.scanWith(scan.over(table, 1));
   const original = table.chunks.scan.bind(table.chunks);
   table.chunks.scan = (...given) => {
-    Atomics.store(job, 17, 1);
+    Atomics.store(states, 17, 1);
     original(...given);
   };
-  assert.throws(
-    () => scan.search(new Uint8Array(8), 5),
-    (e) => isError(e, HASHING.SEARCH_THREAD_LOST),
-  );
+  assert.throws(() => table.search(new Uint8Array(8), 5), isLost);
+  assert.throws(() => table.search(new Uint8Array(8), 5), isLost);
 });
 
 test('a table in memory of one thread, and impossible numbers of threads, are refused', async () => {
-  await assert.rejects(SearchPool.start(new CodeTable(64), { threads: 2 }), (e) =>
-    isError(e, HASHING.OPTION_INVALID),
-  );
-  await assert.rejects(SearchPool.start(tableOf(10), { threads: 9 }), (e) =>
-    isError(e, HASHING.OPTION_INVALID),
-  );
+  await using pool = await SearchPool.start({ threads: 2 });
+  assert.throws(() => pool.attach(new CodeTable(64)), isRefused);
+  await assert.rejects(SearchPool.start({ threads: 9 }), isRefused);
 });

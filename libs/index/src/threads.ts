@@ -1,12 +1,6 @@
-/** Several threads for the searches of one table in shared memory. The scan itself is `SharedScan` of `@lethe/hashing`. */
-import { Worker } from 'node:worker_threads';
-import {
-  type CodeSearch,
-  type CodeTable,
-  type Neighbour,
-  type SearchOptions,
-  SharedScan,
-} from '@lethe/hashing';
+/** Several threads for the searches of tables in shared memory. The scan itself is `SharedScan` of `@lethe/hashing`. */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { type CodeTable, SharedScan, type TableNews } from '@lethe/hashing';
 
 export interface SearchPoolOptions {
   /** The calling thread included, 1..8. */
@@ -16,32 +10,42 @@ export interface SearchPoolOptions {
 }
 
 /**
- * Searches block the caller, which scans as well, so a table cannot change under them; they wake the threads through the shared
- * memory (`Atomics`), for a message costs more than the scan of 100,000 codes. Idle threads sleep and do not keep the process alive. Not
- * to be used together with searches of the table itself from another thread.
+ * One pool for all tables of a process. Searches of a table stay what they are, on the calling thread, which blocks and scans as well: so
+ * a table cannot change under them, and what is appended, erased or replaced is seen by all at once, for the memory is the same. They
+ * wake the threads through shared memory (`Atomics`), for a message costs more than the scan of 100,000 codes. Idle threads sleep and do
+ * not keep the process alive. A pool is for one calling thread.
  */
-export class SearchPool implements CodeSearch, AsyncDisposable {
+export class SearchPool implements AsyncDisposable {
   readonly #scan: SharedScan;
   readonly #workers: readonly Worker[];
+  readonly #ports: readonly MessagePort[];
+  readonly #tables = new Map<CodeTable, number>();
+  #attached = 0;
 
-  private constructor(scan: SharedScan, workers: readonly Worker[]) {
+  private constructor(scan: SharedScan, workers: readonly Worker[], ports: readonly MessagePort[]) {
     this.#scan = scan;
     this.#workers = workers;
+    this.#ports = ports;
   }
 
-  /** One pool a table at a time. @throws LETHE-3410 the table is not shared, or the number of threads is out of range */
-  static async start(table: CodeTable, options: SearchPoolOptions): Promise<SearchPool> {
-    const scan = new SharedScan(table, options.threads, options.stallMs);
+  /** @throws LETHE-3410 the number of threads is out of range */
+  static async start(options: SearchPoolOptions): Promise<SearchPool> {
+    const scan = new SharedScan(options.threads, options.stallMs);
+    const ports: MessagePort[] = [];
     const workers = Array.from({ length: options.threads - 1 }, (_, i) => {
-      const workerData = { handle: table.handle, thread: i + 1 };
-      const worker = new Worker(new URL('threads-worker.ts', import.meta.url), { workerData });
+      const { port1, port2 } = new MessageChannel();
+      ports.push(port1);
+      const worker = new Worker(new URL('threads-worker.ts', import.meta.url), {
+        workerData: { control: scan.control, thread: i + 1, port: port2 },
+        transferList: [port2],
+      });
       worker.on('exit', () => scan.markLost());
       worker.on('error', () => scan.markLost());
       return worker;
     });
     await Promise.all(workers.map((worker) => new Promise((online) => worker.once('online', online))));
-    for (const worker of workers) worker.unref();
-    return new SearchPool(scan, workers);
+    for (const part of [...workers, ...ports]) part.unref();
+    return new SearchPool(scan, workers, ports);
   }
 
   /** Ids of the threads besides the caller's. */
@@ -49,28 +53,52 @@ export class SearchPool implements CodeSearch, AsyncDisposable {
     return this.#workers.map(({ threadId }) => threadId);
   }
 
-  /** @throws LETHE-3413 a thread is lost; else as the table */
-  search(query: Uint8Array, k: number, options?: SearchOptions): Neighbour[] {
-    return this.#scan.search(query, k, options);
+  /** Whether a thread has ended: searches of the tables attached throw LETHE-3413 until they are detached. */
+  get lost(): boolean {
+    return this.#scan.lost;
   }
 
-  /** @throws LETHE-3413 a thread is lost; else as the table */
-  searchAll(queries: Uint8Array, k: number, options?: SearchOptions): Neighbour[][] {
-    return this.#scan.searchAll(queries, k, options);
+  /** From now on the table's scans are done by all threads, if there is enough to do. @throws LETHE-3410 the table is not in shared memory */
+  attach(table: CodeTable): void {
+    if (this.#tables.has(table)) return;
+    const number = ++this.#attached;
+    table.scanWith(this.#scan.over(table, number));
+    this.#tables.set(table, number);
+    this.#tell({ table: number, handle: table.handle });
   }
 
-  /** On the calling thread alone. @throws LETHE-3413 a thread is lost; else as the table */
-  range(query: Uint8Array, hammingRadius: number, options?: SearchOptions): Neighbour[] {
-    return this.#scan.range(query, hammingRadius, options);
+  /** The table's scans are done by the calling thread alone again, and the threads let its memory go. */
+  detach(table: CodeTable): void {
+    const number = this.#tables.get(table);
+    if (number === undefined) return;
+    table.scanWith(undefined);
+    this.#tables.delete(table);
+    this.#tell({ table: number });
   }
 
-  /** Ends the threads; later searches throw. */
+  /** What is in flight: queries and results, zeros between searches. For a scan of raw bytes. */
+  memory(): readonly Uint8Array[] {
+    return [new Uint8Array(this.#scan.control)];
+  }
+
+  /** Detaches all tables and ends the threads. */
   async close(): Promise<void> {
-    this.#scan.markLost();
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    for (const table of this.#tables.keys()) {
+      this.detach(table);
+      // What a thread had under way when it ended.
+      table.chunks.shutAll();
+    }
+    for (const bytes of this.memory()) bytes.fill(0);
+    for (const port of this.#ports) port.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #tell(news: TableNews): void {
+    for (const port of this.#ports) port.postMessage(news);
+    this.#scan.wake();
   }
 }

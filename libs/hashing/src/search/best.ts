@@ -1,6 +1,24 @@
 /** Where a search keeps its candidates outside of the kernel: the k best by (distance, item id), in bounded memory. */
 import type { Chunks } from './chunks.ts';
 
+/** A code that may be among the nearest. */
+export interface Candidate {
+  readonly lane: number;
+  readonly distance: number;
+}
+
+/**
+ * Scans the table it was made for. @param limit largest distance of interest  @param filtered whether the filter bits beside the codes count
+ * @returns the k best of every query, in order; undefined: not for me
+ * @throws LETHE-3413
+ */
+export type TableScan = (
+  queries: readonly Uint8Array[],
+  k: number,
+  limit: number,
+  filtered: boolean,
+) => Candidate[][] | undefined;
+
 /** k of a search within a radius: all that come are kept. */
 export const UNLIMITED = 0x7fff_ffff;
 
@@ -13,8 +31,8 @@ export class Best {
   readonly #chunks: Chunks;
   readonly #k: number;
   readonly #query: Uint8Array;
-  #found: { lane: number; distance: number }[] = [];
-  #worst: { lane: number; distance: number } | undefined;
+  #found: Candidate[] = [];
+  #worst: Candidate | undefined;
 
   constructor(chunks: Chunks, k: number, query: Uint8Array) {
     this.#chunks = chunks;
@@ -39,7 +57,7 @@ export class Best {
   }
 
   /** The k best (all, if unlimited), in order. */
-  take(): { readonly lane: number; readonly distance: number }[] {
+  take(): Candidate[] {
     this.#keep();
     return this.#found;
   }

@@ -27,9 +27,8 @@ const SLOT_BYTES = 16_384;
 const QUERY_AT = 1_152;
 const CANDIDATES_AT = 2_048;
 /** Candidates that a slot holds. */
-export const SLOT_ROOM = (SLOT_BYTES - CANDIDATES_AT) / 8;
-const FIRST_SLOT = PAGE;
-const FIRST_CHUNK = FIRST_SLOT + THREADS_MAX * QUERIES_A_PASS * SLOT_BYTES;
+const SLOT_ROOM = (SLOT_BYTES - CANDIDATES_AT) / 8;
+const FIRST_CHUNK = THREADS_MAX * QUERIES_A_PASS * SLOT_BYTES;
 
 /** Widths for which the kernel has a loop; other codes are stored with planes of zeros up to the next one. */
 const WIDTHS = [8, 16, 32, 64, 128, 192, 256];
@@ -115,6 +114,11 @@ export class Chunks {
   /** The same memory, for another thread. */
   static attach(handle: ChunksHandle): Chunks {
     return new Chunks(handle);
+  }
+
+  /** Chunks that so many lanes stand in. */
+  count(lanes: number): number {
+    return Math.ceil(lanes / CHUNK_LANES);
   }
 
   /** To be called before use when the memory may have grown. */
@@ -248,7 +252,7 @@ export class Chunks {
   }
 
   static slot(thread: number, query: number): number {
-    return FIRST_SLOT + (thread * QUERIES_A_PASS + query) * SLOT_BYTES;
+    return (thread * QUERIES_A_PASS + query) * SLOT_BYTES;
   }
 
   /** Begins a search in a slot. @param limit largest distance of interest */
@@ -263,23 +267,14 @@ export class Chunks {
       this.#bytes.fill(query[j]!, slot + QUERY_AT + 16 * j, slot + QUERY_AT + 16 * (j + 1));
   }
 
-  /** The query of a slot, read back. */
-  queryOf(slot: number): Uint8Array {
-    return Uint8Array.from({ length: this.codeBytes }, (_, j) => this.#bytes[slot + QUERY_AT + 16 * j]!);
-  }
-
-  kOf(slot: number): number {
-    return this.#words[slot / 4]!;
-  }
-
-  /** The page through which threads agree on what to do. */
-  job(): Int32Array {
-    return new Int32Array(this.handle.memory.buffer, 0, PAGE / 4);
-  }
-
   /** Nothing of the query stays. */
   shut(slot: number): void {
     this.#bytes.fill(0, slot, slot + SLOT_BYTES);
+  }
+
+  /** The same for all slots. */
+  shutAll(): void {
+    this.#bytes.fill(0, 0, FIRST_CHUNK);
   }
 
   /**
@@ -306,21 +301,15 @@ export class Chunks {
     }
   }
 
-  /** Hands on the candidates of a slot and makes room. */
+  /** Hands on the candidates of a slot that lie within what is its limit by now, and makes room: k codes are as near, so others are none of the k. */
   drain(slot: number, take: (lane: number, distance: number) => void): void {
+    const limit = this.#words[slot / 4 + 1]!;
     const count = this.#words[slot / 4 + 3]!;
     const from = (slot + CANDIDATES_AT) / 4;
-    for (let i = 0; i < count; i++) take(this.#words[from + 2 * i]!, this.#words[from + 2 * i + 1]!);
-    this.#words[slot / 4 + 3] = 0;
-  }
-
-  /** Leaves results in a slot for another thread, which drains it. At most `SLOT_ROOM`. */
-  fill(slot: number, found: readonly { readonly lane: number; readonly distance: number }[]): void {
-    this.#words[slot / 4 + 3] = found.length;
-    const from = (slot + CANDIDATES_AT) / 4;
-    for (const [i, { lane, distance }] of found.entries()) {
-      this.#words[from + 2 * i] = lane;
-      this.#words[from + 2 * i + 1] = distance;
+    for (let i = 0; i < count; i++) {
+      const distance = this.#words[from + 2 * i + 1]!;
+      if (distance <= limit) take(this.#words[from + 2 * i]!, distance);
     }
+    this.#words[slot / 4 + 3] = 0;
   }
 }

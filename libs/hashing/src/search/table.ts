@@ -1,9 +1,10 @@
 /** Codes with the ids of their items: exact search, and erasure that leaves no byte. */
 import { randomBytes } from 'node:crypto';
 import { HASHING } from '../errors.ts';
-import { Best, UNLIMITED } from './best.ts';
+import { Best, type Candidate, type TableScan, UNLIMITED } from './best.ts';
 import { CHUNK_LANES, Chunks, type ChunksHandle, ITEM_ID_BYTES, QUERIES_A_PASS } from './chunks.ts';
 import { MultiIndex, type SearchCosts } from './multi-index.ts';
+import { scanPass } from './pass.ts';
 import type { CodeTableLike, LaneBits, Neighbour, SearchOptions } from './types.ts';
 
 export { ITEM_ID_BYTES } from './chunks.ts';
@@ -50,6 +51,7 @@ export class CodeTable implements CodeTableLike {
   #slots = new Uint32Array(64);
   #multi: MultiIndex | undefined;
   #plan: SearchPlan | undefined;
+  #threads: TableScan | undefined;
 
   /** @param codeBits 8, 16, … 256  @throws LETHE-3406 */
   constructor(codeBits: number, options: CodeTableOptions = {}) {
@@ -74,6 +76,11 @@ export class CodeTable implements CodeTableLike {
   /** The memory, for a pool of threads over this table. */
   get chunks(): Chunks {
     return this.#chunks;
+  }
+
+  /** Lets several threads do the scans of this table from now on, or its own again. */
+  scanWith(threads: TableScan | undefined): void {
+    this.#threads = threads;
   }
 
   add(itemId: Uint8Array, code: Uint8Array): number {
@@ -278,32 +285,24 @@ export class CodeTable implements CodeTableLike {
     return [this.#chunks.bytes, ...(this.#multi?.memory() ?? [])];
   }
 
-  /** All queries of a pass over one chunk, then the next chunk: codes come from memory once and from the second-level cache after. */
   #scan(queries: Uint8Array, k: number, limit: number, filter: LaneBits | undefined): Neighbour[][] {
-    const chunks = this.#chunks;
     const list = this.queriesOf(queries);
-    if (filter) chunks.setFilter(filter, this.#lanes);
-    const out: Neighbour[][] = [];
+    if (filter) this.#chunks.setFilter(filter, this.#lanes);
+    const filtered = filter !== undefined;
+    const found = this.#threads?.(list, k, limit, filtered) ?? this.#scanAlone(list, k, limit, filtered);
+    return found.map((candidates) => this.#neighbours(candidates));
+  }
+
+  #scanAlone(list: readonly Uint8Array[], k: number, limit: number, filtered: boolean): Candidate[][] {
+    const found: Candidate[][] = [];
     for (let from = 0; from < list.length; from += QUERIES_A_PASS) {
-      const searches = list.slice(from, from + QUERIES_A_PASS).map((query, i) => {
-        const slot = Chunks.slot(0, i);
-        chunks.open(slot, query, k, limit);
-        const best = new Best(chunks, k, query);
-        const drain = () => chunks.drain(slot, (lane, distance) => best.offer(lane, distance));
-        return { slot, best, drain };
-      });
-      for (let chunk = 0; chunk * CHUNK_LANES < this.#lanes; chunk++) {
-        for (const { slot, drain } of searches) {
-          chunks.scan(slot, chunk, this.#lanes, filter !== undefined, drain);
-        }
-      }
-      for (const { slot, best, drain } of searches) {
-        drain();
-        chunks.shut(slot);
-        out.push(this.neighbours(best));
-      }
+      const queries = list.slice(from, from + QUERIES_A_PASS);
+      let chunk = 0;
+      found.push(
+        ...scanPass(this.#chunks, 0, { queries, k, limit, lanes: this.#lanes, filtered }, () => chunk++),
+      );
     }
-    return out;
+    return found;
   }
 
   /** @returns undefined when the tables gave up */
@@ -337,7 +336,7 @@ export class CodeTable implements CodeTableLike {
     }
     const costs = mayGiveUp ? this.#plan?.costs : undefined;
     const { complete } = multi.search(query, k, filter, best, sizes, { costs });
-    return complete ? this.neighbours(best) : undefined;
+    return complete ? this.#neighbours(best.take()) : undefined;
   }
 
   /** @throws LETHE-3406 */
@@ -349,8 +348,8 @@ export class CodeTable implements CodeTableLike {
     );
   }
 
-  neighbours(best: Best): Neighbour[] {
-    return best.take().map(({ lane, distance }) => ({ itemId: this.#idOf(lane).slice(), lane, distance }));
+  #neighbours(found: readonly Candidate[]): Neighbour[] {
+    return found.map(({ lane, distance }) => ({ itemId: this.#idOf(lane).slice(), lane, distance }));
   }
 
   /** @throws LETHE-3406 */
