@@ -286,8 +286,24 @@ export class HashFunctions {
     eventId: string,
     prepare: (attempt: Attempt, base: Learned | undefined) => Promise<Prepared>,
   ): Promise<Learned | undefined> {
-    const { tenant, id, name } = address;
     const base = before.current && (await this.version(address, before.current));
+    // Another process's version may come to serve meanwhile, which would close the index that this change works on.
+    const release = base?.hold();
+    try {
+      return await this.#change(address, before, base, eventId, prepare);
+    } finally {
+      release?.();
+    }
+  }
+
+  async #change(
+    address: Address,
+    before: Existing,
+    base: Learned | undefined,
+    eventId: string,
+    prepare: (attempt: Attempt, base: Learned | undefined) => Promise<Prepared>,
+  ): Promise<Learned | undefined> {
+    const { tenant, id, name } = address;
     await this.settle(address, before.current, base);
     const attempt = this.state.attempt(tenant, name, revisionOf(before.current));
     let prepared: Prepared;
@@ -319,6 +335,9 @@ export class HashFunctions {
       };
     } catch (error) {
       await this.#abandon(address, attempt, base);
+      // Who was first has destroyed what this change was reading: no failure of this one.
+      const { state: now } = await this.aggregates.load(tenant, id);
+      if (now.current?.state?.object !== before.current?.state?.object) return undefined;
       throw error;
     }
     let after: Loaded<HashFunctionAggregate>;

@@ -1,0 +1,318 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { hashing } from '@lethe/contracts';
+import { decodePayload, encodePayload } from '@lethe/datasets';
+import { codeMargins } from '@lethe/hashing';
+import { hex, LetheError } from '@lethe/std';
+import { onRootRequested } from './consumers/learn.ts';
+import { moveCodes } from './consumers/reencode.ts';
+import type { HashingContext } from './context.ts';
+import {
+  type Api,
+  closeAll,
+  eventually,
+  FUNCTION,
+  FUNCTION_SPEC,
+  makeRecords,
+  SPEC,
+  TENANT,
+  World,
+} from './fixture.ts';
+import { addressOf } from './functions.ts';
+import type { Learned } from './learned.ts';
+import { thresholdOf } from './quarantine.ts';
+import { promoteHashVersion } from './rpc/promote-hash-version.ts';
+import { listQuarantine, resolveQuarantine } from './rpc/quarantine.ts';
+
+afterEach(closeAll);
+
+const SHARE = 0.05;
+const FIRST = makeRecords('a', 100, [0, 1]);
+const SECOND = makeRecords('b', 60, [0, 1]);
+const GUARDED: hashing.HashFunctionSpec = {
+  ...FUNCTION_SPEC,
+  quarantine: { marginShare: SHARE, flaggedHubs: false },
+};
+const ADDRESS = addressOf(TENANT, 'shapes');
+const { RESOLUTION_RELEASE, RESOLUTION_RETIRE } = hashing.ResolveQuarantineRequest_Resolution;
+const { REASON_LOW_MARGIN, REASON_HUB } = hashing.QuarantinedItem_Reason;
+const coded = (code: string) => (error: unknown) => error instanceof LetheError && error.code === code;
+
+/** Half way between two records of different classes: of no class that was learned. */
+function between(alias: string, i: number) {
+  const [a, b] = [FIRST[2 * i]!, FIRST[2 * i + 1]!].map(({ payload }) => decodePayload(SPEC, payload));
+  const [x, y] = [a!.values[0] as Uint8Array, b!.values[0] as Uint8Array];
+  const pixels = Uint8Array.from(x, (value, p) => (value + y[p]!) >> 1);
+  return { alias, payload: encodePayload(SPEC, { values: [pixels], label: a!.label! }) };
+}
+
+const ODD = Array.from({ length: 10 }, (_, i) => between(`odd${i % 5}`, i));
+
+async function guarded(spec = GUARDED) {
+  const world = await World.with(...FIRST);
+  const { api, close } = await world.service({ probesMin: 5 });
+  await api.create(spec);
+  await api.settled();
+  return { world, api, close, replica: world.context() };
+}
+
+async function listed(context: HashingContext, retired = false): Promise<hashing.QuarantinedItem[]> {
+  const { signal } = new AbortController();
+  const rows: hashing.QuarantinedItem[] = [];
+  for await (const row of listQuarantine(context, { name: FUNCTION, retired }, signal))
+    rows.push(row as hashing.QuarantinedItem);
+  return rows;
+}
+
+async function newest({ functions }: HashingContext): Promise<Learned> {
+  await functions.refresh(ADDRESS);
+  return (await functions.serving(ADDRESS)).learned;
+}
+
+/** Ids of everything that a search finds. */
+async function answers(api: Api): Promise<Set<string>> {
+  const { neighbours } = await api.search({ $case: 'code', value: new Uint8Array(2) }, 1_000);
+  return new Set(neighbours.map(({ itemId }) => hex(itemId)));
+}
+
+const ids = (items: readonly { readonly itemId: Uint8Array }[]) =>
+  items.map(({ itemId }) => hex(itemId)).sort();
+
+test('the threshold holds at most its share of items that are like those before', () => {
+  const margins = Float64Array.from({ length: 99 }, (_, i) => ((i * 37) % 99) + 1);
+  assert.equal(thresholdOf(margins, 0.05), 5);
+  assert.equal(thresholdOf(margins, 0.0101), 1);
+  assert.equal(thresholdOf(margins, 0.0099), Number.NEGATIVE_INFINITY);
+  assert.equal(thresholdOf(new Float64Array(0), 0.5), Number.NEGATIVE_INFINITY);
+  // Leave-one-out: of 100 exchangeable items at most 5 are below the threshold of the 99 others.
+  const all = Float64Array.from({ length: 100 }, (_, i) => ((i * 37) % 101) + 0.5);
+  const held = all.filter(
+    (margin, i) =>
+      margin <
+      thresholdOf(
+        all.filter((_, j) => j !== i),
+        0.05,
+      ),
+  );
+  assert.equal(held.length, 5);
+});
+
+test('new items with a low margin are indexed, and answer when they are released', async () => {
+  const { world, api, close, replica } = await guarded();
+  assert.equal((await api.get()).quarantinedItems, 0n, 'a first version has no older items');
+  await api.update(world.commitRoot([...SECOND, ...ODD]));
+  const { quarantinedItems, itemCount, version } = await api.settled();
+  const held = await listed(replica);
+  assert.equal(quarantinedItems, BigInt(held.length));
+  assert.ok(
+    held.length >= ODD.length / 2 && held.length <= ODD.length + SECOND.length / 5,
+    String(held.length),
+  );
+  // By the very definition: below the order statistic of the older ones, all by the new version.
+  const { head, index } = await newest(replica);
+  const { fn } = head.parts[0]!;
+  const rows = [...FIRST, ...SECOND, ...ODD].map(({ payload }) => decodePayload(SPEC, payload));
+  const margins = codeMargins(fn, (await newest(replica)).features(0, rows));
+  const limit = thresholdOf(margins.slice(0, FIRST.length), SHARE);
+  const expected = [...margins.keys()].filter((i) => i >= FIRST.length && margins[i]! < limit);
+  assert.deepEqual(
+    head.quarantine.map(({ position }) => position),
+    expected,
+  );
+  for (const { reason, retired, modality, labels } of held)
+    assert.deepEqual([reason, retired, modality, labels.length], [REASON_LOW_MARGIN, false, 'record', 1]);
+  assert.equal(itemCount, BigInt(rows.length));
+  assert.equal((await api.codes()).length, rows.length);
+
+  const all = new Set(ids(await api.codes()));
+  const hidden = new Set(ids(held));
+  assert.deepEqual(await answers(api), all.difference(hidden));
+  const within = await api.search({ $case: 'code', value: new Uint8Array(2) }, 1_000, { radius: 16 });
+  assert.equal(within.neighbours.length, all.size - hidden.size);
+
+  const some = held.slice(0, 2).map(({ itemId }) => itemId);
+  const [before] = [await newest(replica)];
+  const request = { name: FUNCTION, itemIds: some, resolution: RESOLUTION_RELEASE };
+  await resolveQuarantine(replica, request);
+  await resolveQuarantine(replica, request);
+  const after = await api.get();
+  assert.equal(after.version, version);
+  assert.equal(after.weightsDigest, before.weightsDigest);
+  await eventually(async () => ((await answers(api)).size === all.size - hidden.size + 2 ? true : undefined));
+  assert.deepEqual(ids(await listed(replica)), ids(held.slice(2)));
+
+  const gone = held.slice(2, 3).map(({ itemId }) => itemId);
+  await resolveQuarantine(replica, { name: FUNCTION, itemIds: gone, resolution: RESOLUTION_RETIRE });
+  assert.deepEqual(ids(await listed(replica)), ids(held.slice(3)));
+  assert.equal((await listed(replica, true)).filter(({ retired }) => retired).length, 1);
+  assert.equal(
+    (await eventually(async () => ((await api.get()).retiredItems > 0n ? api.get() : undefined)))
+      .retiredItems,
+    1n,
+  );
+  assert.ok(!(await answers(api)).has(hex(gone[0]!)));
+  assert.equal(index.size, rows.length, 'a retired item stays in the ledger');
+
+  // The quarantine goes on with the next version and with a new process.
+  await api.update(world.commitRoot(makeRecords('c', 3, [2])));
+  await api.settled();
+  const carried = new Set(ids((await listed(replica, true)).filter(({ itemId }) => hidden.has(hex(itemId)))));
+  assert.deepEqual([...carried].sort(), ids(held.slice(2)));
+  await close();
+  const again = await world.service();
+  for (const id of carried) assert.ok(!(await answers(again.api)).has(id));
+  assert.ok((await answers(again.api)).has(hex(some[0]!)));
+  await again.close();
+});
+
+test('an erasure covers what is in quarantine', async () => {
+  const { world, api, close, replica } = await guarded();
+  await api.update(world.commitRoot([...SECOND, ...ODD]));
+  await api.settled();
+  const { index, head } = await newest(replica);
+  const owners = head.quarantine.map(({ position }) => {
+    const entry = index.entryAt(position);
+    return entry.kind === 'live' ? entry.owner : '';
+  });
+  const alias = owners[0]!;
+  const left = owners.filter((owner) => owner !== alias).length;
+  const [hers] = await listed(replica);
+  await world.request(alias);
+  await eventually(async () => ((await listed(replica)).length === left ? true : undefined));
+  await assert.rejects(
+    resolveQuarantine(replica, { name: FUNCTION, itemIds: [hers!.itemId], resolution: RESOLUTION_RELEASE }),
+    coded('LETHE-3408'),
+  );
+  await world.startErasure(alias);
+  await world.erased();
+  assert.equal((await api.get()).quarantinedItems, BigInt(left));
+  const now = await newest(replica);
+  assert.equal(now.head.quarantine.length, left);
+  for (const { position } of now.head.quarantine) assert.equal(now.index.entryAt(position).kind, 'live');
+  await close();
+});
+
+test('hubs that a check has flagged are held if the function says so', async () => {
+  for (const flaggedHubs of [true, false]) {
+    const { world, api, close, replica } = await guarded({
+      ...FUNCTION_SPEC,
+      ...(flaggedHubs ? { quarantine: { marginShare: 0, flaggedHubs } } : {}),
+    });
+    await api.update(world.commitRoot(makeRecords('b', 20, [0, 1])));
+    await api.settled();
+    const { KIND_HUBS } = hashing.HashCheckSpec_Kind;
+    const check = await api.check('hubs', { kind: KIND_HUBS, falseAlarms: 0.9 });
+    assert.ok(check.flaggedItemIds.length > 0 && check.result?.alarm, 'the check has found something');
+    const held = await listed(replica);
+    assert.deepEqual(ids(held), flaggedHubs ? ids(check.flaggedItemIds.map((itemId) => ({ itemId }))) : []);
+    const found = await eventually(async () => {
+      const seen = await answers(api);
+      return seen.size === Number((await api.get()).itemCount) - held.length ? seen : undefined;
+    });
+    for (const { itemId, reason } of held) {
+      assert.equal(reason, REASON_HUB);
+      assert.ok(!found.has(hex(itemId)));
+    }
+    await close();
+  }
+});
+
+test('a change of the quarantine while an update is learned loses neither', async () => {
+  const { world, api, close, replica } = await guarded();
+  await api.update(world.commitRoot([...SECOND, ...ODD]));
+  await api.settled();
+  const [one, two] = (await listed(replica)).map(({ itemId }) => itemId);
+  const root = world.commitRoot(makeRecords('c', 20, [0]));
+  await Promise.all([
+    api.update(root),
+    resolveQuarantine(replica, { name: FUNCTION, itemIds: [one!], resolution: RESOLUTION_RELEASE }),
+    resolveQuarantine(replica, { name: FUNCTION, itemIds: [two!], resolution: RESOLUTION_RETIRE }),
+  ]);
+  const { learnedRoot } = await api.settled();
+  assert.equal(learnedRoot, root);
+  const after = await listed(replica, true);
+  assert.ok(!after.some(({ itemId }) => hex(itemId) === hex(one!)));
+  assert.ok(after.some(({ itemId, retired }) => hex(itemId) === hex(two!) && retired));
+  assert.deepEqual(world.liveKinds.toSorted(), ['block', 'block', 'head', 'segment']);
+  await close();
+});
+
+test('a change of the quarantine between the steps of a re-encoding keeps both', async () => {
+  const world = await World.with(...makeRecords('a', 60, [0, 1]));
+  const { api, close } = await world.service();
+  // Too few persons to compare: held, so that it can be promoted beside the version before.
+  await api.create({ ...GUARDED, gate: { epsilon: 0, require: true, reportOnly: false } });
+  await api.settled();
+  await api.update(world.commitRoot([...SECOND, ...ODD]));
+  assert.equal((await api.settled()).held?.version, 2);
+  await close();
+  const context = world.context();
+  const { functions } = context;
+  const { MODE_FAN_OUT } = hashing.PromoteHashVersionRequest_Mode;
+  await promoteHashVersion(context, { name: FUNCTION, root: '', mode: MODE_FAN_OUT, requestId: '' });
+  await onRootRequested(context, ADDRESS, (await functions.load(ADDRESS)).pending!.eventId);
+  const [one, two] = (await listed(context)).map(({ itemId }) => itemId);
+  const resolve = (itemId: Uint8Array, resolution: hashing.ResolveQuarantineRequest_Resolution) =>
+    resolveQuarantine(context, { name: FUNCTION, itemIds: [itemId], resolution });
+
+  const moving = { fromVersion: 1, toVersion: 2, step: 0, codesLeft: 120n };
+  await resolve(one!, RESOLUTION_RELEASE);
+  const { current, lastLearned } = await functions.load(ADDRESS);
+  assert.deepEqual([current?.version, current?.edits, current?.reencoding], [2, 1, moving]);
+  assert.equal(lastLearned?.edits, undefined, 'it has learned nothing');
+  assert.equal((await newest(context)).head.previous?.version, 1);
+  await moveCodes(context, ADDRESS);
+  await resolve(two!, RESOLUTION_RETIRE);
+  const moved = (await functions.load(ADDRESS)).current;
+  assert.deepEqual([moved?.edits, moved?.reencoding], [2, { ...moving, step: 1, codesLeft: 0n }]);
+
+  const { api: again, close: end } = await world.service();
+  const { retiredItems, liveVersions, reencoding } = await again.get();
+  assert.deepEqual([retiredItems, liveVersions.length, reencoding], [1n, 1, undefined]);
+  assert.ok((await answers(again)).has(hex(one!)) && !(await answers(again)).has(hex(two!)));
+  await eventually(async () => (world.liveKinds.length === 4 ? true : undefined));
+  assert.deepEqual(world.liveKinds.toSorted(), ['block', 'block', 'head', 'segment']);
+  await end();
+});
+
+test('what cannot be done is refused with a code', async () => {
+  const { world, api, close, replica } = await guarded();
+  const name = FUNCTION;
+  const [itemId] = (await api.codes()).map((entry) => entry.itemId);
+  const refused = async (request: Partial<hashing.ResolveQuarantineRequest>, code: string) =>
+    await assert.rejects(
+      resolveQuarantine(replica, {
+        name,
+        itemIds: [itemId!],
+        resolution: RESOLUTION_RELEASE,
+        ...request,
+      }),
+      coded(code),
+    );
+  await refused({ itemIds: [] }, 'LETHE-4207');
+  await refused({ itemIds: Array.from({ length: 10_001 }, () => itemId!) }, 'LETHE-4207');
+  await refused({ resolution: 0 }, 'LETHE-4207');
+  await refused({ itemIds: [new Uint8Array(16)] }, 'LETHE-3408');
+  await refused({ itemIds: [new Uint8Array(3)] }, 'LETHE-3403');
+  await refused({ name: `${name}-not` }, 'LETHE-4201');
+  const { ledgerRoot, appliedSequence } = await api.get();
+  await resolveQuarantine(replica, { name, itemIds: [itemId!], resolution: RESOLUTION_RETIRE });
+  const after = await api.get();
+  assert.deepEqual(
+    [after.ledgerRoot, after.appliedSequence],
+    [ledgerRoot, appliedSequence],
+    'nothing to decide',
+  );
+  for (const quarantine of [
+    { marginShare: 0, flaggedHubs: false },
+    { marginShare: 0.6, flaggedHubs: true },
+    { marginShare: -0.1, flaggedHubs: true },
+    { marginShare: Number.NaN, flaggedHubs: true },
+  ]) {
+    const { api: other, close: stop } = await (await World.with(...FIRST)).service();
+    await assert.rejects(other.create({ ...FUNCTION_SPEC, quarantine }), coded('LETHE-4207'));
+    await stop();
+  }
+  assert.ok(world.liveKeys.length > 0);
+  await close();
+});
