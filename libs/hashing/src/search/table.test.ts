@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compareBytes, isError, seededRandom } from '@lethe/std';
+import { compareBytes, isError, seededRandom, shuffle } from '@lethe/std';
 import fc from 'fast-check';
 import { HASHING } from '../errors.ts';
+import { Best } from './best.ts';
+import { Chunks } from './chunks.ts';
+import { MultiIndex } from './multi-index.ts';
 import { referenceRange } from './reference.ts';
 import { CodeTable, laneBits } from './table.ts';
 
@@ -126,9 +129,22 @@ test('the multi-index finds what the scan finds, after erasures and additions, a
         const victims = Array.from(random.keys()).filter((lane) => random[lane]! < 256 * erase);
         table.eraseAll(Uint8Array.from(victims.flatMap((v) => [...itemIds.subarray(16 * v, 16 * v + 16)])));
         const filter = filtered ? laneBits(count, (lane) => lane % 3 === 0) : undefined;
-        for (const via of ['multi-index', 'auto'] as const) {
-          const expected = table.searchAll(queries, k, { filter, via: 'scan' });
-          assert.deepEqual(table.searchAll(queries, k, { filter, via }), expected);
+        const items = {
+          itemIds,
+          codes,
+          takesPart: (lane: number) => table.isLive(lane) && (!filtered || lane % 3 === 0),
+        };
+        for (let q = 0; q < 3; q++) {
+          const query = queries.subarray(q * width, (q + 1) * width);
+          const all = referenceRange(items, query, codeBits);
+          for (const via of ['scan', 'multi-index', 'auto'] as const) {
+            assert.deepEqual(table.search(query, k, { filter, via }), all.slice(0, k));
+            for (const radius of [0, 1, codeBits >> 3, codeBits >> 2, codeBits - 1, codeBits]) {
+              const near = all.filter(({ distance }) => distance <= radius);
+              assert.deepEqual(table.range(query, radius, { filter, via }), near);
+              assert.deepEqual(table.search(query, k, { filter, via, radius }), near.slice(0, k));
+            }
+          }
         }
         assert.equal(length, table.memory().length, 'all of it is there to be scanned');
       },
@@ -158,6 +174,141 @@ test('the multi-index finds what the scan finds, after erasures and additions, a
       );
   assert.equal(tablesOf(late).length, 8);
   assert.deepEqual(tablesOf(late), tablesOf(early));
+});
+
+/** A clock by which all 32 scans of a calibration take the one time, and its look-ups the other. */
+function clockOf(scanMs: number, lookUpsMs: number): () => number {
+  let reads = 0;
+  let now = 0;
+  return () => {
+    reads++;
+    if (reads % 2 === 0) now += reads <= 64 ? scanMs : lookUpsMs;
+    return now;
+  };
+}
+
+test('whenever a search by tables gives up, early, late or never, it finds the same', () => {
+  let choices = 0;
+  fc.assert(
+    fc.property(
+      fc.constantFrom(16, 64, 128),
+      fc.constantFrom('random', 'clustered', 'descending', 'far'),
+      fc.nat(1_000),
+      fc.constantFrom(1, 5, 20),
+      // Time of a scan over the time of the look-ups of radius 0..3.
+      fc.constantFrom(0.1, 0.3, 1, 3, 10),
+      fc.boolean(),
+      (codeBits, shape, seed, k, ratio, filtered) => {
+        const count = 700;
+        const { itemIds, codes, queries } = caseOf(codeBits, count, shape, seed);
+        const width = codeBits / 8;
+        const table = new CodeTable(codeBits);
+        table.addAll(itemIds.subarray(0, 16 * 650), codes.subarray(0, width * 650));
+        if (table.calibrate(clockOf(ratio, 1))?.via === 'multi-index') choices++;
+        table.addAll(itemIds.subarray(16 * 650), codes.subarray(width * 650));
+        const takesPart = (lane: number) => !filtered || lane % 3 === 0;
+        const filter = filtered ? laneBits(count, takesPart) : undefined;
+        for (let q = 0; q < 3; q++) {
+          const query = queries.subarray(q * width, (q + 1) * width);
+          const all = referenceRange({ itemIds, codes, takesPart }, query, codeBits);
+          assert.deepEqual(table.search(query, k, { filter }), all.slice(0, k));
+          const radius = codeBits >> 2;
+          const near = all.filter(({ distance }) => distance <= radius);
+          assert.deepEqual(table.range(query, radius, { filter }), near);
+        }
+      },
+    ),
+    { numRuns: 120, seed: 4 },
+  );
+  assert.ok(choices >= 40, `${choices} of 120 tables began with the multi-index`);
+});
+
+test('what a search has seen tells where it will end: it goes on for a near neighbour and gives up for a far one', () => {
+  const count = 20_000;
+  const random = seededRandom('the end');
+  const codes = random.bytes(8 * count);
+  const query = random.bytes(8);
+  const chunks = Chunks.create(64, false);
+  chunks.reserve(count);
+  chunks.write(0, random.bytes(16 * count), codes);
+  // Twelve neighbours at distance 10, bits drawn from all 64.
+  for (let i = 0; i < 12; i++) {
+    const code = query.slice();
+    for (const bit of shuffle([...Array(64).keys()], random).slice(0, 10)) code[bit >> 3]! ^= 1 << (bit & 7);
+    for (let j = 0; j < 8; j++) chunks.bytes[chunks.codeAt(777 * i) + 16 * j] = code[j]!;
+  }
+  const index = new MultiIndex(chunks, count);
+  assert.equal(index.substrings, 4);
+  const lookUps = (bits: number, radius: number) => [1, bits, (bits * (bits - 1)) / 2][radius]!;
+  const near = 4 * (lookUps(16, 0) + lookUps(16, 1)) + 3 * lookUps(16, 2);
+  const costs = { lookUpNs: 1, scanNsPerCode: (5 * near) / index.covered };
+  const search = (sought: Uint8Array, k: number) => {
+    const best = new Best(chunks, k, sought);
+    const sizes = new Uint32Array(65);
+    return index.search({ query: sought, k, radius: 64, filter: undefined, best, sizes, costs });
+  };
+  assert.deepEqual(search(query, 10), { complete: true, limit: 10, lookUps: near });
+  const far = search(random.bytes(8), 10);
+  assert.ok(!far.complete && far.lookUps <= 0.03 * 5 * near, `${far.lookUps} of ${near}`);
+});
+
+test('replaced codes are found as those of a table that never had the old ones, which are nowhere', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(8, 24, 64, 72, 256),
+      fc.integer({ min: 1, max: 300 }),
+      fc.constantFrom(...Object.keys(SHAPES)),
+      fc.nat(1_000),
+      fc.boolean(),
+      (codeBits, count, shape, seed, indexed) => {
+        const { itemIds, codes, queries } = caseOf(codeBits, count, shape, seed);
+        const random = seededRandom('replaced', seed);
+        const width = codeBits / 8;
+        const table = new CodeTable(codeBits);
+        table.addAll(itemIds, codes);
+        if (indexed) table.buildMultiIndex();
+        const lanes = Array.from({ length: count }, (_, lane) => lane).filter(() => random.below(3) === 0);
+        const order = lanes.toReversed();
+        const after = codes.slice();
+        for (const lane of lanes) after.set(random.bytes(width), lane * width);
+        const rows = (column: Uint8Array, bytes: number) =>
+          Uint8Array.from(order.flatMap((lane) => [...column.subarray(lane * bytes, (lane + 1) * bytes)]));
+        assert.deepEqual(table.replaceCodes(rows(itemIds, 16), rows(after, width)), order);
+        const fresh = new CodeTable(codeBits);
+        fresh.addAll(itemIds, after);
+        if (indexed) fresh.buildMultiIndex();
+        const via = indexed ? 'multi-index' : 'scan';
+        assert.deepEqual(table.searchAll(queries, 20, { via }), fresh.searchAll(queries, 20, { via }));
+        assert.deepEqual(
+          table.searchAll(queries, 20, { via: 'scan' }),
+          table.searchAll(queries, 20, { via }),
+        );
+        assert.deepEqual(table.codes(0, count), after);
+        // The arrays of the multi-index to the byte.
+        assert.deepEqual(table.memory().slice(1), fresh.memory().slice(1));
+        for (const lane of order.slice(0, 3)) {
+          const old = codes.subarray(lane * width, (lane + 1) * width);
+          assert.deepEqual(table.lanesHolding(old), fresh.lanesHolding(old));
+        }
+      },
+    ),
+    { numRuns: 100, seed: 4 },
+  );
+  const table = new CodeTable(64);
+  const ids = seededRandom('not replaced').bytes(48);
+  table.addAll(ids.subarray(0, 32), new Uint8Array(16));
+  const code = new Uint8Array(16).fill(7);
+  for (const named of [ids.subarray(16), Buffer.concat([ids.subarray(0, 16), ids.subarray(0, 16)])]) {
+    assert.throws(
+      () => table.replaceCodes(named, code),
+      (e) => isError(e, HASHING.ITEM_NOT_FOUND),
+    );
+  }
+  assert.throws(
+    () => table.replaceCodes(ids.subarray(0, 32), code.subarray(1)),
+    (e) => isError(e, HASHING.CODE_LENGTH_WRONG),
+  );
+  assert.deepEqual(table.codes(0, 2), new Uint8Array(16), 'all or none');
 });
 
 test('several chunks of equal codes: the lowest ids of all, in bounded memory', () => {
@@ -270,6 +421,10 @@ test('bad input is a coded error', () => {
   for (const radius of [-1, 65, 0.5]) {
     assert.throws(
       () => table.range(code, radius),
+      (e) => isError(e, HASHING.OPTION_INVALID),
+    );
+    assert.throws(
+      () => table.search(code, 1, { radius }),
       (e) => isError(e, HASHING.OPTION_INVALID),
     );
   }

@@ -152,11 +152,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   eraseAll(itemIds: Uint8Array): number[] {
-    const lanes: number[] = [];
-    for (let at = 0; at < itemIds.length; at += ITEM_ID_BYTES) {
-      lanes.push(this.laneOf(itemIds.subarray(at, at + ITEM_ID_BYTES)));
-    }
-    if (new Set(lanes).size !== lanes.length) throw HASHING.ITEM_NOT_FOUND('an item is named twice');
+    const lanes = this.#lanesOf(itemIds);
     this.#multi?.erase(lanes);
     for (const lane of lanes) {
       this.#forget(lane);
@@ -168,6 +164,33 @@ export class CodeTable implements CodeTableLike {
     return lanes;
   }
 
+  /** @throws LETHE-3408 an item is not here, or named twice */
+  #lanesOf(itemIds: Uint8Array): number[] {
+    const lanes: number[] = [];
+    for (let at = 0; at < itemIds.length; at += ITEM_ID_BYTES) {
+      lanes.push(this.laneOf(itemIds.subarray(at, at + ITEM_ID_BYTES)));
+    }
+    if (new Set(lanes).size !== lanes.length) throw HASHING.ITEM_NOT_FOUND('an item is named twice');
+    return lanes;
+  }
+
+  replaceCodes(itemIds: Uint8Array, codes: Uint8Array): number[] {
+    const lanes = this.#lanesOf(itemIds);
+    const { codeBytes, bytes } = this.#chunks;
+    if (codes.length !== lanes.length * codeBytes) {
+      throw HASHING.CODE_LENGTH_WRONG(`a code of this table has ${codeBytes} bytes`, {
+        details: { codes: codes.length, items: lanes.length },
+      });
+    }
+    this.#multi?.erase(lanes);
+    for (const [row, lane] of lanes.entries()) {
+      const at = this.#chunks.codeAt(lane);
+      for (let j = 0; j < codeBytes; j++) bytes[at + 16 * j] = codes[row * codeBytes + j]!;
+    }
+    this.#multi?.restore(lanes);
+    return lanes;
+  }
+
   search(query: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[] {
     this.checkQuery(query);
     return this.searchAll(query, k, options)[0]!;
@@ -175,16 +198,19 @@ export class CodeTable implements CodeTableLike {
 
   searchAll(queries: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[][] {
     if (!Number.isInteger(k) || k < 1) throw HASHING.OPTION_INVALID('k is not a positive integer');
-    const bounded = Math.min(k, UNLIMITED - 1);
-    const via = options.via ?? 'auto';
+    return this.#searchAll(queries, Math.min(k, UNLIMITED - 1), options);
+  }
+
+  #searchAll(queries: Uint8Array, k: number, options: SearchOptions): Neighbour[][] {
+    const { filter, via = 'auto', radius = this.codeBits } = options;
+    this.#checkRadius(radius);
     const multi = this.#multi;
     const tables = via === 'multi-index' || (via === 'auto' && this.plan?.via === 'multi-index');
-    if (!tables || multi === undefined) return this.#scan(queries, bounded, this.codeBits, options.filter);
-    return this.queriesOf(queries).map(
-      (query) =>
-        this.#searchTables(multi, query, bounded, options.filter, via === 'auto') ??
-        this.#scan(query, bounded, this.codeBits, options.filter)[0]!,
-    );
+    if (!tables || multi === undefined) return this.#scan(queries, k, radius, filter);
+    return this.queriesOf(queries).map((query) => {
+      const { found, limit } = this.#searchTables(multi, query, k, radius, filter, via === 'auto');
+      return found ?? this.#scan(query, k, limit, filter)[0]!;
+    });
   }
 
   /** What `via: 'auto'` follows; undefined before `calibrate` and when the table has grown by more than an eighth since. */
@@ -247,8 +273,10 @@ export class CodeTable implements CodeTableLike {
       return this.#lanes;
     });
     const lookUpNs = cost((probe) => {
+      const best = new Best(this.#chunks, 1, probe);
       const sizes = new Uint32Array(this.codeBits + 1);
-      return multi.search(probe, 1, undefined, new Best(this.#chunks, 1, probe), sizes, { depth: 2 }).lookUps;
+      const radius = this.codeBits;
+      return multi.search({ query: probe, k: 1, radius, filter: undefined, best, sizes, depth: 3 }).lookUps;
     });
     // With no room for the first table and its bucket a search could only ever give up.
     const via = multi.worthwhile({ scanNsPerCode, lookUpNs }) ? 'multi-index' : 'scan';
@@ -263,13 +291,14 @@ export class CodeTable implements CodeTableLike {
 
   range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
     this.checkQuery(query);
-    if (!Number.isInteger(hammingRadius) || hammingRadius < 0 || hammingRadius > this.codeBits) {
+    return this.#searchAll(query, UNLIMITED, { ...options, radius: hammingRadius })[0]!;
+  }
+
+  /** @throws LETHE-3410 */
+  #checkRadius(radius: number): void {
+    if (!Number.isInteger(radius) || radius < 0 || radius > this.codeBits) {
       throw HASHING.OPTION_INVALID(`the radius is not within 0..${this.codeBits}`);
     }
-    // Distances 255 and 256 are one to the kernel.
-    return this.#scan(query, UNLIMITED, hammingRadius, options.filter)[0]!.filter(
-      ({ distance }) => distance <= hammingRadius,
-    );
   }
 
   lanesHolding(code: Uint8Array): number[] {
@@ -305,14 +334,15 @@ export class CodeTable implements CodeTableLike {
     return found;
   }
 
-  /** @returns undefined when the tables gave up */
+  /** @returns what was found, or, when the tables gave up, the distance within which it lies */
   #searchTables(
     multi: MultiIndex,
     query: Uint8Array,
     k: number,
+    radius: number,
     filter: LaneBits | undefined,
     mayGiveUp: boolean,
-  ): Neighbour[] | undefined {
+  ): { readonly found?: Neighbour[]; readonly limit: number } {
     const chunks = this.#chunks;
     const best = new Best(chunks, k, query);
     const sizes = new Uint32Array(this.codeBits + 1);
@@ -321,11 +351,12 @@ export class CodeTable implements CodeTableLike {
       const drain = () =>
         chunks.drain(slot, (lane) => {
           const distance = chunks.distance(lane, query);
+          if (distance > radius) return;
           sizes[distance]!++;
           best.offer(lane, distance);
         });
       if (filter) chunks.setFilter(filter, this.#lanes);
-      chunks.open(slot, query, k, this.codeBits);
+      chunks.open(slot, query, k, radius);
       const first = Math.floor(multi.covered / CHUNK_LANES);
       for (let chunk = first; chunk * CHUNK_LANES < this.#lanes; chunk++) {
         const skipped = chunk === first ? multi.covered % CHUNK_LANES : 0;
@@ -335,8 +366,8 @@ export class CodeTable implements CodeTableLike {
       chunks.shut(slot);
     }
     const costs = mayGiveUp ? this.#plan?.costs : undefined;
-    const { complete } = multi.search(query, k, filter, best, sizes, { costs });
-    return complete ? this.#neighbours(best.take()) : undefined;
+    const { complete, limit } = multi.search({ query, k, radius, filter, best, sizes, costs });
+    return complete ? { found: this.#neighbours(best.take()), limit } : { limit };
   }
 
   /** @throws LETHE-3406 */

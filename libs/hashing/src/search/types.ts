@@ -18,6 +18,8 @@ export type LaneBits = Uint8Array;
 
 export interface SearchOptions {
   readonly filter?: LaneBits | undefined;
+  /** Of a search for the k nearest: only those within this distance, 0..K. */
+  readonly radius?: number | undefined;
   /** How to find what is to be found; the result is the same bytes. `auto`, the default, follows `CodeTable.plan`. */
   readonly via?: 'auto' | 'scan' | 'multi-index' | undefined;
 }
@@ -26,7 +28,7 @@ export interface SearchOptions {
 export interface CodeSearch {
   /**
    * The k nearest live items.
-   * @param query K / 8 bytes  @throws LETHE-3406 wrong code length  @throws LETHE-3410 k is no positive integer
+   * @param query K / 8 bytes  @throws LETHE-3406 wrong code length  @throws LETHE-3410 k is no positive integer, or radius out of range
    */
   search(query: Uint8Array, k: number, options?: SearchOptions): Neighbour[];
   /** The same for many queries in one pass over memory. @param queries [q, K / 8]  @returns one list a query */
@@ -61,6 +63,11 @@ export interface CodeTableLike extends CodeSearch {
   erase(itemId: Uint8Array): number;
   /** All or none, at the price of one erasure when a multi-index stands. @param itemIds [n, 16]  @returns their lanes */
   eraseAll(itemIds: Uint8Array): number[];
+  /**
+   * Overwrites the items' codes with others, wherever the table holds them; lanes stay. All or none.
+   * @param itemIds [n, 16]  @param codes [n, K / 8]  @returns their lanes  @throws LETHE-3406  @throws LETHE-3408 not there, or named twice
+   */
+  replaceCodes(itemIds: Uint8Array, codes: Uint8Array): number[];
   /** Lanes whose bytes are this code, given out or spare, live or not: a scan for residual bytes lane by lane. */
   lanesHolding(code: Uint8Array): number[];
   /** All memory that ever held codes or ids, for a scan of raw bytes. Read only, valid until the table grows. */
