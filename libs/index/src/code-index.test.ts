@@ -191,6 +191,9 @@ test('searches filter by modality, labels, version and person as a plain look at
       assert.deepEqual(found.map(({ itemId }) => hex(itemId)).sort(), expected, JSON.stringify(filter));
       assert.deepEqual(index.search(codeIn(batch, 9), 7, filter), found.slice(0, 7));
       assert.deepEqual(plain.range(codeIn(batch, 9), 64, filter), found);
+      const radius = found[2]?.distance ?? 0;
+      const near = found.filter(({ distance }) => distance <= radius).slice(0, 7);
+      assert.deepEqual(index.search(codeIn(batch, 9), 7, filter, radius), near);
     }
   }
   // What a filter let through is thought over when entries come or change.

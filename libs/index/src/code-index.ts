@@ -98,7 +98,7 @@ export class CodeIndex {
   #size = 0;
   #ledgerVersion = 1;
   #applied = 0n;
-  #table: SearchTable;
+  readonly #table: SearchTable;
   /** Erased items: leaves by id. */
   readonly #erased = new IdMap();
   readonly #filters = new LaneFilters();
@@ -111,7 +111,7 @@ export class CodeIndex {
     this.codeBits = codeBits;
     this.classes = classes;
     this.#options = options;
-    this.#table = this.#emptyTable();
+    this.#table = options.table?.(codeBits) ?? new CodeTable(codeBits);
   }
 
   /**
@@ -191,7 +191,7 @@ export class CodeIndex {
     return this.#applied;
   }
 
-  /** The search table, for whoever searches it in other ways (many queries at once, several threads). Lanes are leaves. */
+  /** The search table, one from `create` or `open` to `close`, for other ways to search it (many queries at once, several threads). Lanes are leaves. */
   get table(): SearchTable {
     return this.#table;
   }
@@ -301,8 +301,8 @@ export class CodeIndex {
   }
 
   /**
-   * Prepares other codes for live items, by another version of the function and under fresh salts: a new ledger version. The table is
-   * built anew, before the manifest is handed out.
+   * Prepares other codes for live items, by another version of the function and under fresh salts: a new ledger version. The commit
+   * overwrites the old codes in the table's memory, so its price is that of the items and of the segments that hold them.
    * @throws LETHE-2604, LETHE-2605, LETHE-2606, LETHE-2609  @throws LETHE-3406, LETHE-3408, LETHE-3410
    */
   async reencode(
@@ -319,15 +319,24 @@ export class CodeIndex {
       throw HASHING.CODE_LENGTH_WRONG(`a code of this index has ${width} bytes`);
     }
     const indices = this.#liveIndices(changes.map(({ itemId }) => itemId));
-    const codeOf = new Map(changes.map(({ itemId, code }) => [this.#table.laneOf(itemId), code]));
+    // Copies by leaf, which wait for the commit.
+    const own = {
+      ids: new Uint8Array(indices.length * ITEM_ID_BYTES),
+      codes: new Uint8Array(indices.length * width),
+    };
+    const placeOf = new Map(indices.map((index, i) => [index, i]));
+    for (const { itemId, code } of changes) {
+      const i = placeOf.get(this.#table.laneOf(itemId))!;
+      own.ids.set(itemId, i * ITEM_ID_BYTES);
+      own.codes.set(code, i * width);
+    }
     const segments = new Map<number, Segment>();
     for (const [number, rows] of bySegment(indices)) {
       this.#treeOf(number);
-      const codes = new Uint8Array(rows.length * width);
-      for (const [i, row] of rows.entries()) codes.set(codeOf.get(number * SEGMENT_ROWS + row)!, i * width);
+      const first = placeOf.get(number * SEGMENT_ROWS + rows[0]!)!;
+      const codes = own.codes.subarray(first * width, (first + rows.length) * width);
       const salts = this.#options.random.bytes(rows.length * SALT_BYTES);
       segments.set(number, this.#held[number]!.segment.reencoded(rows, codes, salts, fnVersion));
-      codes.fill(0);
       salts.fill(0);
     }
     const changed = indices.map((index) => ({
@@ -335,28 +344,14 @@ export class CodeIndex {
       leafBefore: this.#leafAt(index),
       leafAfter: leafIn(segments.get(Math.floor(index / SEGMENT_ROWS))!, index),
     }));
-    const table = this.#emptyTable();
-    try {
-      const all = this.#held.map(({ segment }, number) => segments.get(number) ?? segment);
-      fill(table, all, this.codeBits);
-    } catch (error) {
-      for (const segment of segments.values()) segment.wipe();
-      wipeTable(table);
-      throw error;
-    }
     return await this.#prepare({
       segments,
       size: this.#size,
       ledgerVersion: this.#ledgerVersion + 1,
       sequence,
       prove: (before, after) => ({ ...sameSize(before, after, indices), changed }),
-      apply: () => {
-        wipeTable(this.#table);
-        this.#table = table;
-      },
-      wipe: () => {
-        if (table !== this.#table) wipeTable(table);
-      },
+      apply: () => void this.#table.replaceCodes(own.ids, own.codes),
+      wipe: () => own.codes.fill(0),
     });
   }
 
@@ -384,10 +379,11 @@ export class CodeIndex {
     });
   }
 
-  /** The k nearest live items by (distance, item id). @throws LETHE-2615, LETHE-3406, LETHE-3410 */
-  search(query: Uint8Array, k: number, filter?: SearchFilter): Hit[] {
+  /** The k nearest live items by (distance, item id), of those within the radius if one is given. @throws LETHE-2615, LETHE-3406, LETHE-3410 */
+  search(query: Uint8Array, k: number, filter?: SearchFilter, radius?: number): Hit[] {
     this.#refuseClosed();
-    return this.#table.search(query, k, this.#bits(filter)).map(hitOf);
+    const within = radius === undefined ? {} : { radius };
+    return this.#table.search(query, k, { ...this.#bits(filter), ...within }).map(hitOf);
   }
 
   /** All live items within the radius by (distance, item id). @throws LETHE-2615, LETHE-3406, LETHE-3410 */
@@ -548,10 +544,6 @@ export class CodeIndex {
     this.#held = [];
     this.#size = 0;
     this.#filters.reset();
-  }
-
-  #emptyTable(): SearchTable {
-    return this.#options.table?.(this.codeBits) ?? new CodeTable(this.codeBits);
   }
 
   /** @param gone leaves of erased entries */
@@ -752,10 +744,6 @@ function fill(table: SearchTable, segments: readonly Segment[], codeBits: number
   table.eraseAll(erased);
   return gone;
 }
-
-const wipeTable = (table: SearchTable): void => {
-  for (const bytes of table.memory()) bytes.fill(0);
-};
 
 const isSequence = (value: unknown): value is bigint =>
   typeof value === 'bigint' && value >= 0n && value < 2n ** 64n;

@@ -48,6 +48,15 @@ export class PlainTable implements SearchTable {
     return lanes;
   }
 
+  replaceCodes(itemIds: Uint8Array, codes: Uint8Array): number[] {
+    const width = this.#codeBits / 8;
+    return Array.from({ length: itemIds.length / ITEM_ID_BYTES }, (_, i) => {
+      const lane = this.laneOf(idAt(itemIds, i));
+      this.#codes.set(codes.subarray(i * width, (i + 1) * width), lane * width);
+      return lane;
+    });
+  }
+
   has(itemId: Uint8Array): boolean {
     return this.#lanes.get(itemId) !== -1;
   }
@@ -60,7 +69,7 @@ export class PlainTable implements SearchTable {
 
   search(query: Uint8Array, k: number, options?: TableOptions): Neighbour[] {
     if (!Number.isInteger(k) || k < 1) throw HASHING.OPTION_INVALID('k is not a positive integer');
-    return this.range(query, this.#codeBits, options).slice(0, k);
+    return this.range(query, options?.radius ?? this.#codeBits, options).slice(0, k);
   }
 
   range(query: Uint8Array, radius: number, options?: TableOptions): Neighbour[] {

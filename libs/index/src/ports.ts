@@ -33,6 +33,8 @@ export interface SearchTable {
   addAll(itemIds: Uint8Array, codes: Uint8Array): number;
   /** Overwrites ids and codes wherever the table holds them. @param itemIds [n, 16]  @throws LETHE-3408 */
   eraseAll(itemIds: Uint8Array): number[];
+  /** Overwrites codes with others, wherever the table holds them. @param itemIds [n, 16]  @param codes [n, K / 8], copied  @returns their lanes, unchanged  @throws LETHE-3408 */
+  replaceCodes(itemIds: Uint8Array, codes: Uint8Array): number[];
   has(itemId: Uint8Array): boolean;
   /** @throws LETHE-3408 */
   laneOf(itemId: Uint8Array): number;
@@ -49,4 +51,6 @@ export interface SearchTable {
 export interface TableOptions {
   /** Lane i takes part if bit i & 7 of byte i >> 3 is set. */
   readonly filter?: Uint8Array;
+  /** Of a search for the k nearest: only those within this distance. */
+  readonly radius?: number;
 }

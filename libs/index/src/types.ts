@@ -87,7 +87,7 @@ export interface CodeIndexOptions {
   readonly store: SegmentStore;
   /** Source of the ledger's salts: a secure one wherever codes are of people. */
   readonly random: RandomSource;
-  /** Makes an empty search table; absent: a `CodeTable` in this thread's memory. */
+  /** Makes the empty search table, once; absent: a `CodeTable` in this thread's memory. */
   readonly table?: (codeBits: number) => SearchTable;
 }
 
