@@ -133,6 +133,17 @@ export function busConformance(
         all.map((stored) => stored.sequence),
         Array.from({ length: 28 }, (_, i) => i + 3),
       );
+      const large = await collect(bus.read(STREAMS.records, record('*'), { large: true, fromSequence: 3 }));
+      assert.deepEqual(
+        large.map(textOf),
+        Array.from({ length: 38 }, (_, i) => `m${i + 3}`),
+      );
+      const bare = await collect(bus.read(STREAMS.records, record('a1'), { headersOnly: true }));
+      assert.deepEqual(
+        bare.map(({ sequence, headers, data }) => [sequence, headers['x-test'], data.length]),
+        odd.map(({ sequence, headers }) => [sequence, headers['x-test'], 0]),
+      );
+      assert.deepEqual(await collect(bus.read(STREAMS.records, record('nobody'), { headersOnly: true })), []);
       assert.equal(textOf(await bus.last(STREAMS.records, record('a0'))), 'm40');
       assert.equal(textOf(await bus.get(STREAMS.records, 7)), 'm7');
       assert.equal(await bus.get(STREAMS.records, 99), undefined);

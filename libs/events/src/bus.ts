@@ -72,6 +72,10 @@ export interface ReadOptions {
   readonly fromSequence?: number;
   /** Last sequence to read, default the end as it is when reached. */
   readonly toSequence?: number;
+  /** Messages come with their headers and without data: for whoever wants to know what is there. */
+  readonly headersOnly?: boolean;
+  /** The messages are large: they come by a consumer, not one by one as text, as soon as there are two. */
+  readonly large?: boolean;
 }
 
 export interface ConsumeOptions {

@@ -12,6 +12,8 @@ import { objectSubject, STREAMS } from './subjects.ts';
 /** A quarter of the usual payload limit: few enough messages, and room for servers with a lower limit. */
 const CHUNK_BYTES = 256 * 1024;
 const CHUNK_HEADER = 'lethe-chunk';
+/** Chunks that are overwritten at a time. */
+const DELETING = 8;
 
 export class ObjectStore {
   readonly #bus: Bus;
@@ -26,7 +28,7 @@ export class ObjectStore {
     const subject = objectSubject(tenant, digest);
     const count = chunkCount(bytes.length);
     const present = new Set<number>();
-    for await (const message of this.#bus.read(STREAMS.artefacts, subject)) {
+    for await (const message of this.#bus.read(STREAMS.artefacts, subject, { large: true })) {
       present.add(Number(message.headers[CHUNK_HEADER]));
     }
     const missing = Array.from({ length: count }, (_, index) => index).filter((index) => !present.has(index));
@@ -49,10 +51,13 @@ export class ObjectStore {
   async get(tenant: string, digest: string): Promise<Uint8Array> {
     const chunks = new Map<number, Uint8Array>();
     let count = 0;
-    for await (const message of this.#bus.read(STREAMS.artefacts, objectSubject(tenant, digest))) {
+    for await (const message of this.#bus.read(STREAMS.artefacts, objectSubject(tenant, digest), {
+      large: true,
+    })) {
       const index = Number(message.headers[CHUNK_HEADER]);
       count = Number(message.headers['lethe-chunks']);
       if (!chunks.has(index)) chunks.set(index, message.data);
+      if (chunks.size === count) break;
     }
     if (chunks.size === 0 || chunks.size < count) {
       throw EVENTS.OBJECT_NOT_FOUND('there is no whole object at this address', {
@@ -69,10 +74,14 @@ export class ObjectStore {
   /** Overwrites every chunk. @returns how many; 0 where there was no such object */
   async delete(tenant: string, digest: string): Promise<number> {
     const sequences: number[] = [];
-    for await (const message of this.#bus.read(STREAMS.artefacts, objectSubject(tenant, digest))) {
-      sequences.push(message.sequence);
+    const subject = objectSubject(tenant, digest);
+    for await (const { sequence } of this.#bus.read(STREAMS.artefacts, subject, { headersOnly: true })) {
+      sequences.push(sequence);
     }
-    for (const sequence of sequences) await this.#bus.deleteMessageSecurely(STREAMS.artefacts, sequence);
+    for (let at = 0; at < sequences.length; at += DELETING) {
+      const some = sequences.slice(at, at + DELETING);
+      await Promise.all(some.map((sequence) => this.#bus.deleteMessageSecurely(STREAMS.artefacts, sequence)));
+    }
     return sequences.length;
   }
 }

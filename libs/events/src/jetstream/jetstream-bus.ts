@@ -281,21 +281,25 @@ export class JetStreamBus implements Bus {
   }
 
   async *read(stream: string, subject: string, options: ReadOptions = {}): AsyncGenerator<StoredMessage> {
-    const last = options.toSequence ?? Number.MAX_SAFE_INTEGER;
-    let next = options.fromSequence ?? 1;
-    // Single reads from the leader begin and end it: a consumer may live on a follower that lags, or lose its server.
+    const { fromSequence = 1, toSequence: last = Number.MAX_SAFE_INTEGER, headersOnly = false } = options;
+    let next = fromSequence;
+    let singles = options.large ? 1 : SINGLE_READS_MAX;
+    // A single read comes with its data.
+    if (headersOnly) singles = 0;
+    // Single reads from the leader end it, and begin it where they pay: a consumer may live on a follower that lags, or lose its server.
     for (;;) {
-      for (let single = 0; single < SINGLE_READS_MAX; single++) {
+      for (let single = 0; single < singles; single++) {
         const message = await this.#nextFromLeader(stream, subject, next);
         if (!message || message.sequence > last) return;
-        yield message;
+        yield headersOnly ? { ...message, data: new Uint8Array(0) } : message;
         next = message.sequence + 1;
       }
-      for await (const message of this.#bulk(stream, subject, next)) {
+      for await (const message of this.#bulk(stream, subject, next, headersOnly)) {
         if (message.sequence > last) return;
         yield message;
         next = message.sequence + 1;
       }
+      singles = SINGLE_READS_MAX;
     }
   }
 
@@ -399,7 +403,12 @@ export class JetStreamBus implements Bus {
   }
 
   /** Many messages at a time, up to what was there when it began; may end early. */
-  async *#bulk(stream: string, subject: string, from: number): AsyncGenerator<StoredMessage> {
+  async *#bulk(
+    stream: string,
+    subject: string,
+    from: number,
+    headersOnly: boolean,
+  ): AsyncGenerator<StoredMessage> {
     const streamName = this.#streamName(stream);
     const info = await this.#asking(stream, () =>
       this.#manager.consumers.add(streamName, {
@@ -407,6 +416,7 @@ export class JetStreamBus implements Bus {
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: from,
         filter_subject: this.#subject(subject),
+        headers_only: headersOnly,
         inactive_threshold: nanos(30_000),
         mem_storage: true,
         num_replicas: 1,

@@ -128,7 +128,7 @@ export class MemoryBus implements Bus {
       if (options.toSequence !== undefined && i + 1 > options.toSequence) return;
       if (!message || !subjectMatches(subject, message.subject)) continue;
       this.#read++;
-      yield message;
+      yield options.headersOnly ? { ...message, data: new Uint8Array(0) } : message;
     }
   }
 
