@@ -83,6 +83,12 @@ test('appended in any pieces, a segment has the same bytes and the root of the l
         assert.deepEqual(both.bytes, whole.bytes);
         assert.deepEqual(both.root(), plainRoot(whole));
         const back = Segment.decode(whole.bytes.slice());
+        const bySteps = Segment.decode(whole.bytes.slice());
+        while (bySteps.hashSome(7));
+        assert.deepEqual(bySteps.root(), whole.root());
+        const begun = Segment.decode(whole.bytes.slice());
+        begun.hashSome(5);
+        assert.deepEqual(begun.root(), whole.root());
         assert.deepEqual(back.root(), whole.root());
         for (let row = 0; row < a + b; row++) {
           assert.equal(back.aliases[back.columns.owners[row]!], ALIASES[all.owners[row]!]);

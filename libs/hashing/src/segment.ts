@@ -128,6 +128,8 @@ export class Segment {
   readonly bytes: Uint8Array;
   readonly columns: SegmentColumns;
   #tree: PrunedTree | undefined;
+  /** Over the rows that `hashSome` has come to. */
+  #begun: PrunedTree | undefined;
   #aliases: readonly string[] | undefined;
   /** By byte of `erasedBits`: erased rows before it. */
   #erasedBefore: Uint32Array | undefined;
@@ -324,10 +326,23 @@ export class Segment {
     return hash;
   }
 
-  /** The ledger's subtree over these rows; computed when first asked for. */
+  /** The ledger's subtree over these rows; computed when first asked for, unless `hashSome` has done so before. */
   get tree(): PrunedTree {
-    this.#tree ??= PrunedTree.of(this.rows, (row) => this.leaf(row));
-    return this.#tree;
+    if (!this.#tree) this.hashSome(this.rows);
+    return this.#tree!;
+  }
+
+  /** Hashes the next rows for `tree`, so that a caller who has time can do so piece by piece. @returns false when nothing is left */
+  hashSome(rows: number): boolean {
+    if (this.#tree) return false;
+    const leaf = (row: number): Uint8Array => this.leaf(row);
+    const begun = this.#begun ?? PrunedTree.of(0, leaf);
+    const end = Math.min(this.rows, begun.size + rows);
+    this.#begun = begun.extended(end, leaf);
+    if (end < this.rows) return true;
+    this.#tree = this.#begun;
+    this.#begun = undefined;
+    return false;
   }
 
   root(): Uint8Array {
