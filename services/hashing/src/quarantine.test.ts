@@ -16,6 +16,7 @@ import {
   makeRecords,
   SPEC,
   TENANT,
+  type TestRecord,
   World,
 } from './fixture.ts';
 import { addressOf } from './functions.ts';
@@ -69,6 +70,22 @@ async function newest({ functions }: HashingContext): Promise<Learned> {
   return (await functions.serving(ADDRESS)).learned;
 }
 
+/** By the very definition: positions of new items below the order statistic of those of the older that were not held, by the version. */
+function lowest(
+  learned: Learned,
+  records: readonly TestRecord[],
+  older: number,
+  held: readonly number[],
+): number[] {
+  const rows = records.map(({ payload }) => decodePayload(SPEC, payload));
+  const margins = codeMargins(learned.head.parts[0]!.fn, learned.features(0, rows));
+  const limit = thresholdOf(
+    margins.slice(0, older).filter((_, i) => !held.includes(i)),
+    SHARE,
+  );
+  return [...margins.keys()].filter((i) => i >= older && margins[i]! < limit);
+}
+
 /** Ids of everything that a search finds. */
 async function answers(api: Api): Promise<Set<string>> {
   const { neighbours } = await api.search({ $case: 'code', value: new Uint8Array(2) }, 1_000);
@@ -108,17 +125,10 @@ test('new items with a low margin are indexed, and answer when they are released
     held.length >= ODD.length / 2 && held.length <= ODD.length + SECOND.length / 5,
     String(held.length),
   );
-  // By the very definition: below the order statistic of the older ones, all by the new version.
+  const rows = [...FIRST, ...SECOND, ...ODD];
   const { head, index } = await newest(replica);
-  const { fn } = head.parts[0]!;
-  const rows = [...FIRST, ...SECOND, ...ODD].map(({ payload }) => decodePayload(SPEC, payload));
-  const margins = codeMargins(fn, (await newest(replica)).features(0, rows));
-  const limit = thresholdOf(margins.slice(0, FIRST.length), SHARE);
-  const expected = [...margins.keys()].filter((i) => i >= FIRST.length && margins[i]! < limit);
-  assert.deepEqual(
-    head.quarantine.map(({ position }) => position),
-    expected,
-  );
+  const positions = head.quarantine.map(({ position }) => position);
+  assert.deepEqual(positions, lowest(await newest(replica), rows, FIRST.length, []));
   for (const { reason, retired, modality, labels } of held)
     assert.deepEqual([reason, retired, modality, labels.length], [REASON_LOW_MARGIN, false, 'record', 1]);
   assert.equal(itemCount, BigInt(rows.length));
@@ -153,9 +163,16 @@ test('new items with a low margin are indexed, and answer when they are released
   assert.ok(!(await answers(api)).has(hex(gone[0]!)));
   assert.equal(index.size, rows.length, 'a retired item stays in the ledger');
 
-  // The quarantine goes on with the next version and with a new process.
-  await api.update(world.commitRoot(makeRecords('c', 3, [2])));
+  // The quarantine goes on with the next version and with a new process. Copies: one of them has the very margin that is the threshold.
+  const copies = FIRST.map(({ payload }, i) => ({ alias: `c${i}`, payload }));
+  const kept = positions.filter((position) => !some.some((id) => index.indexOf(id) === position));
+  await api.update(world.commitRoot(copies));
   await api.settled();
+  const next = await newest(replica);
+  assert.deepEqual(
+    next.head.quarantine.map(({ position }) => position),
+    [...kept, ...lowest(next, [...rows, ...copies], rows.length, kept)],
+  );
   const carried = new Set(ids((await listed(replica, true)).filter(({ itemId }) => hidden.has(hex(itemId)))));
   assert.deepEqual([...carried].sort(), ids(held.slice(2)));
   await close();
@@ -209,6 +226,13 @@ test('hubs that a check has flagged are held if the function says so', async () 
       const seen = await answers(api);
       return seen.size === Number((await api.get()).itemCount) - held.length ? seen : undefined;
     });
+    if (flaggedHubs) {
+      const itemIds = [held[0]!.itemId];
+      await resolveQuarantine(replica, { name: FUNCTION, itemIds, resolution: RESOLUTION_RETIRE });
+      await api.check('again', { kind: KIND_HUBS, falseAlarms: 0.9 });
+      assert.deepEqual(ids(await listed(replica, true)), ids(held), 'decided and held already');
+      assert.equal((await listed(replica)).length, held.length - 1);
+    }
     for (const { itemId, reason } of held) {
       assert.equal(reason, REASON_HUB);
       assert.ok(!found.has(hex(itemId)));
