@@ -35,6 +35,28 @@ export async function openBlock({ store }: Learned, { reference, digest }: Block
   return decodeBlock(await store.verified(reference, digest));
 }
 
+/** Blocks that are on their way while one is worked on: bounds their memory. */
+const AHEAD = 4;
+
+/** Opens blocks of a part in their order, the next ones meanwhile. @param places among its blocks @throws LETHE-4209, LETHE-26xx */
+async function* openBlocks(
+  learned: Learned,
+  { blocks }: Part,
+  places: readonly number[],
+): AsyncGenerator<{ readonly at: number; readonly block: FeatureBlock }> {
+  const coming: Promise<FeatureBlock>[] = [];
+  let next = 0;
+  for (const at of places) {
+    for (; next < places.length && coming.length < AHEAD; next++) {
+      const opening = openBlock(learned, blocks[places[next]!]!);
+      // It is awaited in its turn; one that fails before must not count as unhandled.
+      opening.catch(() => undefined);
+      coming.push(opening);
+    }
+    yield { at, block: await coming.shift()! };
+  }
+}
+
 /** The next version of every part, without these items. Nothing is stored or changed. */
 export async function subtract(learned: Learned, items: readonly LiveItem[]): Promise<ErasedItems> {
   const version = learned.version + 1;
@@ -61,9 +83,11 @@ async function subtractPart(
   let { statistics } = part;
   const rows: Uint8Array[] = [];
   let found = 0;
-  for (const [at, ref] of part.blocks.entries()) {
-    if (!gone.values().some((position) => position >= ref.first && position <= ref.last)) continue;
-    const block = await openBlock(learned, ref);
+  const places = part.blocks
+    .keys()
+    .filter((at) => holdsSome(part.blocks[at]!, gone))
+    .toArray();
+  for await (const { at, block } of openBlocks(learned, part, places)) {
     const { out, kept } = split(block, gone);
     if (out.positions.length === 0) continue;
     const startedMs = processorMs();
@@ -93,6 +117,9 @@ async function subtractPart(
     rows,
   };
 }
+
+const holdsSome = ({ first, last }: BlockRef, positions: ReadonlySet<number>): boolean =>
+  positions.values().some((position) => position >= first && position <= last);
 
 function split(
   block: FeatureBlock,

@@ -273,8 +273,8 @@ export class World {
     return await eventually(async () => (await this.#parts.load(TENANT, erasure)).state.contained);
   }
 
-  async erased(erasure = 'e1'): Promise<events.OwnerErased> {
-    return await eventually(async () => (await this.#parts.load(TENANT, erasure)).state.erased);
+  async erased(erasure = 'e1', withinMs?: number): Promise<events.OwnerErased> {
+    return await eventually(async () => (await this.#parts.load(TENANT, erasure)).state.erased, withinMs);
   }
 
   async objectCount(): Promise<number> {
@@ -282,13 +282,13 @@ export class World {
   }
 }
 
-/** Polls until there is an answer. */
-export async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (const endMs = Date.now() + 10_000; Date.now() < endMs; await sleep(5)) {
+/** Polls until there is an answer. @param withinMs default 10 s */
+export async function eventually<T>(look: () => Promise<T | undefined>, withinMs = 10_000): Promise<T> {
+  for (const endMs = Date.now() + withinMs; Date.now() < endMs; await sleep(5)) {
     const found = await look();
     if (found !== undefined) return found;
   }
-  throw new Error('it did not come to pass within 10 s');
+  throw new Error(`it did not come to pass within ${withinMs} ms`);
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -40,8 +40,36 @@ export const referenceOf = ({
   readonly object: string;
 }): Reference => `${keyId}:${object}`;
 
-/** Pieces whose keys are declared in one message: bounds what a crash can leave undeclared of objects' names. */
+/** Pieces whose names one message of the journal holds: bounds what a crash can leave undeclared of objects' names. */
 const DECLARED = 16;
+/** Pieces on their way to or from the store at a time: bounds the memory of their copies. */
+const TRAVELLING = 4;
+
+/**
+ * Works on all items, some at a time; after a failure no further ones are begun, and the first one is thrown when all have ended.
+ * @returns results in the order of the items
+ */
+export async function sideBySide<T, R>(
+  items: readonly T[],
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  const failures: unknown[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < items.length && failures.length === 0) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index]!, index);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: TRAVELLING }, lane));
+  if (failures.length > 0) throw failures[0];
+  return results;
+}
 
 export class SealedState {
   readonly sealed: SealedArtefacts;
@@ -72,22 +100,23 @@ export class SealedState {
 
   /**
    * Destroys what attempts from versions before `version` have made or replaced, except for what that version names.
-   * @param own an attempt that is over, whatever it started from @param live called only if there is something to destroy
+   * @param live called only if there is something to destroy
+   * @param own an attempt that is over, whatever it started from, and what it has stored that the journal does not name yet
    */
   async settle(
     tenant: string,
     functionName: string,
     version: number,
     live: () => Promise<readonly Reference[]> | readonly Reference[],
-    own = '',
+    own?: { readonly attempt: string; readonly references: readonly Reference[] },
   ): Promise<void> {
     const { bus } = this.#deps;
     const sequences: number[] = [];
     const keyIds = new Set<string>();
-    const objects = new Set<string>();
+    const objects = new Set<string>(own?.references.map((reference) => refOf(reference).object));
     for await (const message of bus.read(STREAMS.artefacts, journalSubject(tenant, functionName))) {
       const entry = JSON.parse(new TextDecoder().decode(message.data)) as Entry;
-      if (entry.base >= version && entry.attempt !== own) continue;
+      if (entry.base >= version && entry.attempt !== own?.attempt) continue;
       sequences.push(message.sequence);
       for (const keyId of entry.keyIds ?? []) keyIds.add(keyId);
       for (const reference of entry.references ?? []) {
@@ -101,13 +130,8 @@ export class SealedState {
       objects.delete(refOf(reference).object);
     }
     await this.#destroyKeys(tenant, [...keyIds]);
-    for (const object of objects) await this.sealed.discard(tenant, { ...refOf(''), object });
+    await sideBySide([...objects], (object) => this.sealed.discard(tenant, { ...refOf(''), object }));
     for (const sequence of sequences) await bus.deleteMessageSecurely(STREAMS.artefacts, sequence);
-  }
-
-  /** Key first, then bytes. Idempotent. */
-  async destroy(tenant: string, references: readonly Reference[]): Promise<void> {
-    await this.sealed.destroy(tenant, references.map(refOf));
   }
 
   async #destroyKeys(tenant: string, keyIds: readonly string[]): Promise<void> {
@@ -135,6 +159,10 @@ export class Attempt {
   readonly #function: string;
   readonly #base: number;
   #next = 0;
+  /** Key ids that are declared and seal nothing yet, by what they are for. */
+  readonly #declared = new Map<string, string[]>();
+  /** Pieces that are stored and not named in the journal yet. */
+  readonly #unnamed: Reference[] = [];
 
   constructor(state: SealedState, tenant: string, functionName: string, base: number) {
     this.#state = state;
@@ -143,30 +171,50 @@ export class Attempt {
     this.#base = base;
   }
 
-  /** Stores pieces, each under a key of its own. @param what for people who look at key ids: `head`, `segment`, `block` */
-  async put(what: string, pieces: readonly Uint8Array[]): Promise<Piece[]> {
-    const out: Piece[] = [];
-    for (let at = 0; at < pieces.length; at += DECLARED) {
-      const some = pieces.slice(at, at + DECLARED);
-      const keyIds = some.map(() => `hash-${what}-${this.id}-${this.#next++}`);
-      await this.#note({ keyIds });
-      for (const [i, bytes] of some.entries()) {
-        const ref = await this.#state.sealed.put(this.#tenant, keyIds[i]!, bytes);
-        out.push({ ...ref, reference: referenceOf(ref) });
-      }
-      await this.#note({ references: out.slice(at).map(({ reference }) => reference) });
-    }
-    return out;
+  /** Declares the keys of pieces that will be put one by one, in one message. @param counts by what they are for, as in `put` */
+  async expect(counts: Readonly<Record<string, number>>): Promise<void> {
+    const fresh = Object.entries(counts).map(
+      ([what, count]) => [what, this.#newKeyIds(what, count)] as const,
+    );
+    await this.#note({ keyIds: fresh.flatMap(([, keyIds]) => keyIds) });
+    for (const [what, keyIds] of fresh) this.#declared.set(what, keyIds);
   }
 
-  /** What the change replaces: destroyed once it is committed. */
+  /** Stores pieces, each under a key of its own. @param what for people who look at key ids: `head`, `segment`, `block` */
+  async put(what: string, pieces: readonly Uint8Array[]): Promise<Piece[]> {
+    const own = this.#declared.get(what)?.splice(0, pieces.length) ?? [];
+    const more = this.#newKeyIds(what, pieces.length - own.length);
+    if (more.length > 0) await this.#note({ keyIds: more });
+    const keyIds = [...own, ...more];
+    return await sideBySide(pieces, async (bytes, i) => {
+      const ref = await this.#state.sealed.put(this.#tenant, keyIds[i]!, bytes);
+      const reference = referenceOf(ref);
+      this.#unnamed.push(reference);
+      if (this.#unnamed.length >= DECLARED) await this.replaces([]);
+      return { ...ref, reference };
+    });
+  }
+
+  /** Names in the journal what the change replaces, destroyed once it is committed, and what it has stored so far. */
   async replaces(references: readonly Reference[]): Promise<void> {
-    if (references.length > 0) await this.#note({ references });
+    const named = this.#unnamed.splice(0);
+    if (named.length + references.length === 0) return;
+    try {
+      await this.#note({ references: [...named, ...references] });
+    } catch (error) {
+      this.#unnamed.push(...named);
+      throw error;
+    }
   }
 
   /** Undoes what is not named by `live`: after a refusal, a lost race or a failure. */
   async abandon(live: readonly Reference[]): Promise<void> {
-    await this.#state.settle(this.#tenant, this.#function, this.#base, () => live, this.id);
+    const own = { attempt: this.id, references: this.#unnamed };
+    await this.#state.settle(this.#tenant, this.#function, this.#base, () => live, own);
+  }
+
+  #newKeyIds(what: string, count: number): string[] {
+    return Array.from({ length: count }, () => `hash-${what}-${this.id}-${this.#next++}`);
   }
 
   async #note(entry: Omit<Entry, 'attempt' | 'base'>): Promise<void> {
@@ -223,7 +271,8 @@ export class PieceStore implements SegmentStore {
     });
   }
 
+  /** What is stored goes with the journal of the change that replaces or abandons it: keys first, all in one call. */
   async delete(reference: Reference): Promise<void> {
-    if (!this.#memory.delete(reference)) await this.#state.destroy(this.#tenant, [reference]);
+    if (!this.#memory.delete(reference)) assert(this.attempt, 'a piece is replaced or abandoned by a change');
   }
 }

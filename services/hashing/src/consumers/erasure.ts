@@ -1,5 +1,6 @@
 import { EVENT, type events, hashing, parseName } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
+import { SEGMENT_ROWS } from '@lethe/hashing';
 import { type Containment, type ErasurePart, isFinal } from '@lethe/service';
 import { assert, concatBytes, hex, sha256, sleep, utf8 } from '@lethe/std';
 import type { HashingContext } from '../context.ts';
@@ -32,7 +33,7 @@ import type { Learned, LiveItem } from '../learned.ts';
 import { countInMemory } from '../memory-scan.ts';
 import { blockRef } from '../migrate.ts';
 import { withoutDuplicatesOf } from '../near-duplicates.ts';
-import type { Attempt } from '../sealed-state.ts';
+import { type Attempt, sideBySide } from '../sealed-state.ts';
 import { reencodingLeft } from './reencode.ts';
 
 type Outcome = Awaited<ReturnType<ErasurePart['erase']>>;
@@ -171,6 +172,7 @@ async function eraseItems(
     const version = base.version + 1;
     const erased = await subtract(base, items);
     const churn = await measureChurn(base, erased, gone, churnExactMax);
+    await attempt.expect(piecesOf(erased, gone));
     const { parts, replaced } = await storeParts(attempt, base, erased);
     const rows = erased.parts.flatMap((part) => part.rows);
     const duplicates = await withoutDuplicatesOf(
@@ -253,6 +255,18 @@ function liveItem({ index }: Learned, itemId: Uint8Array): LiveItem {
   return entry;
 }
 
+/** How many pieces of each kind an erasure stores. @param gone positions of the items */
+function piecesOf({ parts }: ErasedItems, gone: ReadonlySet<number>): Readonly<Record<string, number>> {
+  const stays = ({ positions }: FeatureBlock): boolean => positions.length > 0;
+  return {
+    block: parts
+      .flatMap(({ blocks, sample }) => [...blocks.values(), ...(sample ? [sample] : [])])
+      .filter(stays).length,
+    segment: new Set(Iterator.from(gone).map((position) => Math.floor(position / SEGMENT_ROWS))).size,
+    head: 1,
+  };
+}
+
 /** Stores the blocks and samples that held the persons, without them. */
 async function storeParts(
   attempt: Attempt,
@@ -263,7 +277,9 @@ async function storeParts(
   const out: Part[] = [];
   for (const [number, { part, blocks, sample }] of parts.entries()) {
     const stored = new Map<number, BlockRef | undefined>();
-    for (const [at, block] of blocks) stored.set(at, await storeBlock(attempt, block));
+    await sideBySide([...blocks], async ([at, block]) => {
+      stored.set(at, await storeBlock(attempt, block));
+    });
     replaced.push(...[...blocks.keys()].map((at) => part.blocks[at]!.reference));
     let kept = base.head.parts[number]!.sample;
     if (sample) {
