@@ -26,6 +26,7 @@ import { HASHING_SERVICE } from './errors.ts';
 import { Learned } from './learned.ts';
 import { openV1, storeV1 } from './migrate.ts';
 import { type Attempt, PieceStore, type Reference, referenceOf, SealedState } from './sealed-state.ts';
+import type { SearchEngine } from './search-engine.ts';
 
 export type Existing = HashFunctionAggregate & { readonly spec: KeptSpec };
 
@@ -87,6 +88,7 @@ const WAIT_MS = 2_000;
 export class HashFunctions {
   readonly aggregates: AggregateStore<HashFunctionAggregate, (typeof hashFunction.events)[number]>;
   readonly state: SealedState;
+  readonly engine: SearchEngine;
   readonly #directory: Directory;
   readonly #random: RandomSource;
   readonly #logger: Logger;
@@ -96,7 +98,8 @@ export class HashFunctions {
   readonly #turns = new Map<string, Promise<unknown>>();
 
   /** @param waitMs how long a caller who names an event may wait for it; default 2 s */
-  constructor(deps: ServiceDeps, waitMs = WAIT_MS) {
+  constructor(deps: ServiceDeps, engine: SearchEngine, waitMs = WAIT_MS) {
+    this.engine = engine;
     this.#directory = directoryOf(deps.bus, hashFunction.type);
     this.#random = deps.random;
     this.#logger = deps.logger;
@@ -220,7 +223,10 @@ export class HashFunctions {
     const kept = before && (isSame || before.applied > applied) ? before.learned : learned;
     const newest = before && before.applied > applied ? before.applied : applied;
     this.#serving.set(address.name, { learned: kept, applied: newest });
-    for (const other of [before?.learned, learned]) if (other && other.index !== kept.index) other.retire();
+    this.engine.serve(kept.index);
+    for (const other of [before?.learned, learned]) {
+      if (other && other.index !== kept.index) other.retire(() => this.engine.release(other.index));
+    }
   }
 
   /** Exactly the version that a fact names, for a change that starts from it. @throws LETHE-4209 */
@@ -256,7 +262,7 @@ export class HashFunctions {
     const store = new PieceStore(this.state, tenant);
     return new Learned(
       head,
-      await CodeIndex.open(head.index, { store, random: this.#random }),
+      await CodeIndex.open(head.index, { store, random: this.#random, table: this.engine.table }),
       store,
       reference,
     );
@@ -403,6 +409,8 @@ export class HashFunctions {
 
   /** The next look opens the function anew: an index with a change of unknown outcome answers nobody. */
   #forget({ name }: Address): void {
+    const forgotten = this.#serving.get(name);
+    if (forgotten) this.engine.release(forgotten.learned.index);
     this.#serving.delete(name);
   }
 

@@ -29,6 +29,7 @@ import { predict } from './rpc/predict.ts';
 import { promoteHashVersion } from './rpc/promote-hash-version.ts';
 import { listQuarantine, resolveQuarantine } from './rpc/quarantine.ts';
 import { search } from './rpc/search.ts';
+import { SearchEngine, type SearchSettings } from './search-engine.ts';
 
 export interface HashingSettings {
   /** How long a root may take to appear in the transparency log before learning fails; default 10 s. */
@@ -46,6 +47,8 @@ export interface HashingSettings {
   readonly drift?: Partial<DriftOptions>;
   /** Persons that a stored score is the mean of, at least; default 20. */
   readonly probesMin?: number;
+  /** Threads and multi-index of large indexes. */
+  readonly search?: SearchSettings;
 }
 
 const ROOT_WAIT_MS = 10_000;
@@ -54,7 +57,9 @@ const PROBES_MIN = 20;
 
 /** What the methods and consumers work with, before anything runs. */
 export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): HashingContext {
-  const functions = new HashFunctions(deps, settings.replicaWaitMs);
+  const turns = new Turns();
+  const engine = new SearchEngine(turns, deps.logger, settings.search);
+  const functions = new HashFunctions(deps, engine, settings.replicaWaitMs);
   const masks = new ContainedAliases();
   const { freshMs } = settings;
   const watches = new AggregateStore(hashWatch, { bus: deps.bus, source: 'hashing', clock: deps.clock });
@@ -79,7 +84,7 @@ export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): Ha
     checks: new Checks(deps),
     probesMin: settings.probesMin ?? PROBES_MIN,
     blocked: new Map(),
-    turns: new Turns(),
+    turns,
     ready: false,
   };
 }
@@ -158,6 +163,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     async close() {
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await context.follower.stop();
+      await context.functions.engine.close();
     },
   };
 }

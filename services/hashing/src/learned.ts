@@ -40,7 +40,8 @@ export class Learned {
   #fingerprint: string | undefined;
   #behaviour: string | undefined;
   #users = 0;
-  #retired = false;
+  /** Called once the index is closed; undefined while this version serves. */
+  #closed: (() => void) | undefined;
 
   constructor(head: Head, index: CodeIndex, store: PieceStore, reference: Reference) {
     this.head = head;
@@ -127,14 +128,16 @@ export class Learned {
     };
   }
 
-  /** Overwrites the index in memory, at once or when the last holder has let go: another one serves. */
-  retire(): void {
-    this.#retired = true;
+  /** Overwrites the index in memory, at once or when the last holder has let go: another one serves. @param closed called then */
+  retire(closed: () => void): void {
+    this.#closed = closed;
     this.#closeIfDone();
   }
 
   #closeIfDone(): void {
-    if (this.#retired && this.#users === 0) this.index.close();
+    if (!this.#closed || this.#users > 0) return;
+    this.index.close();
+    this.#closed();
   }
 
   /** @throws LETHE-23xx the payload is not one of this dataset */
@@ -174,12 +177,12 @@ export class Learned {
   }
 
   /**
-   * The k nearest items of persons who are not excluded, without those in quarantine, of them those within the radius if one is given: k bounds the work of a
-   * radius that holds everything. @throws LETHE-3406
+   * The k nearest items of persons who are not excluded, without those in quarantine, of those within the radius if one is given.
+   * @throws LETHE-3406
    */
-  search(code: Uint8Array, k: number, filter: SearchFilter, radius = Number.POSITIVE_INFINITY): FoundItem[] {
+  search(code: Uint8Array, k: number, filter: SearchFilter, radius?: number): FoundItem[] {
     const asked = { ...filter, excludedItems: this.quarantined };
-    const hits = this.index.search(code, k, asked).filter(({ distance }) => distance <= radius);
+    const hits = this.index.search(code, k, asked, radius);
     return hits.map((hit) => ({ ...hit, item: this.liveAt(hit.index) }));
   }
 

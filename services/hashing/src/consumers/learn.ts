@@ -140,7 +140,8 @@ async function nothing(
   });
   const classes = decodeSpec(datasetSpec).label.classes.length;
   const store = new PieceStore(functions.state, tenant);
-  return { head, index: CodeIndex.create({ store, random, codeBits: spec.codeBits, classes }), store };
+  const { table } = functions.engine;
+  return { head, index: CodeIndex.create({ store, random, table, codeBits: spec.codeBits, classes }), store };
 }
 
 /** Stores the next version: new blocks and segments, and those that were not full. */
