@@ -51,6 +51,8 @@ const seen = {
   promoted: [] as hashing.PromoteHashVersionRequest[],
   searched: [] as hashing.SearchRequest[],
   checked: [] as hashing.CreateHashCheckRequest[],
+  listed: [] as hashing.ListQuarantineRequest[],
+  resolved: [] as hashing.ResolveQuarantineRequest[],
 };
 /** What a watch of the function ends with. */
 let watched: Partial<hashing.HashFunction> = {};
@@ -147,6 +149,18 @@ const handlers = withUnused<Handlers<typeof HashingServiceDefinition>>(HashingSe
       result: { alarm: true, outcome: { $case: 'hubs' as const, value: { flaggedItems: 1n } } },
       flaggedItemIds: [new Uint8Array(16).fill(7)],
     };
+  },
+  async *listNearDuplicates({ name }) {
+    yield { position: 7n, modality: name, originalItemId: new Uint8Array(16).fill(2), distance: 3 };
+  },
+  async *listQuarantine(request) {
+    seen.listed.push(request);
+    const { REASON_HUB } = hashing.QuarantinedItem_Reason;
+    yield { itemId: new Uint8Array(16).fill(3), modality: 'image', labels: [1], reason: REASON_HUB };
+  },
+  resolveQuarantine: async (request) => {
+    seen.resolved.push(request);
+    return { ...emoji, quarantinedItems: 4n, retiredItems: 1n };
   },
   search: async (request) => {
     seen.searched.push(request);
@@ -288,6 +302,54 @@ test('a version that the gate holds: the command says so and fails; promoting it
   assert.equal(seen.promoted.length, count);
   await lethe('hash', 'create', 'strict', '--dataset', 'emoji', '--gate', 'require', '--gate-epsilon', '0.1');
   assert.deepEqual(seen.created.at(-1)!.spec?.gate, { epsilon: 0.1, require: true, reportOnly: false });
+});
+
+test('a filter and a quarantine are asked for when the function is created', async () => {
+  const create = (...typed: readonly string[]) =>
+    lethe('hash', 'create', 'careful', '--dataset', 'emoji', ...typed);
+  await create();
+  const { nearDuplicates, quarantine } = seen.created.at(-1)!.spec!;
+  assert.deepEqual([nearDuplicates, quarantine], [undefined, undefined]);
+  await create('--near-duplicates', '0', '--quarantine-hubs');
+  const careful = seen.created.at(-1)!.spec!;
+  assert.deepEqual(careful.nearDuplicates, { radius: 0, contentBits: 0 });
+  assert.deepEqual(careful.quarantine, { marginShare: 0, flaggedHubs: true });
+  await create('--near-duplicates', '6', '--content-bits', '128', '--quarantine-margin', '0.01');
+  const other = seen.created.at(-1)!.spec!;
+  assert.deepEqual(other.nearDuplicates, { radius: 6, contentBits: 128 });
+  assert.deepEqual(other.quarantine, { marginShare: 0.01, flaggedHubs: false });
+  const asked = seen.created.length;
+  assert.equal((await create('--content-bits', '64')).status, 2);
+  assert.equal((await create('--quarantine-margin', '0.6')).status, 2);
+  assert.equal(seen.created.length, asked);
+});
+
+test('quarantine and near-duplicates are listed, and items are released and retired by their ids', async () => {
+  const item = '03'.repeat(16);
+  const list = await lethe('hash', 'quarantine', 'list', 'emoji', '--json');
+  assert.deepEqual(JSON.parse(list.out), [
+    { itemId: item, modality: 'image', labels: [1], reason: 'HUB', retired: false },
+  ]);
+  assert.deepEqual(seen.listed.at(-1), { name: FUNCTION, retired: false });
+  await lethe('hash', 'quarantine', 'list', 'emoji', '--retired');
+  assert.equal(seen.listed.at(-1)!.retired, true);
+  const { RESOLUTION_RELEASE, RESOLUTION_RETIRE } = hashing.ResolveQuarantineRequest_Resolution;
+  const released = await lethe('hash', 'quarantine', 'release', 'emoji', item, '04'.repeat(16));
+  assert.match(released.out, /quarantinedItems: 4\nretiredItems: 1/u);
+  assert.deepEqual(
+    seen.resolved.at(-1)!.itemIds.map((id) => Buffer.from(id).toString('hex')),
+    [item, '04'.repeat(16)],
+  );
+  assert.equal(seen.resolved.at(-1)!.resolution, RESOLUTION_RELEASE);
+  await lethe('hash', 'quarantine', 'retire', 'emoji', item);
+  assert.equal(seen.resolved.at(-1)!.resolution, RESOLUTION_RETIRE);
+  const asked = seen.resolved.length;
+  assert.equal((await lethe('hash', 'quarantine', 'release', 'emoji', item, 'zz')).status, 2);
+  assert.equal((await lethe('hash', 'quarantine', 'release', 'emoji')).status, 2);
+  assert.equal(seen.resolved.length, asked);
+  const rows = JSON.parse((await lethe('hash', 'near-duplicates', 'emoji', '--json')).out) as object[];
+  const originalItemId = '02'.repeat(16);
+  assert.deepEqual(rows, [{ position: 7, modality: FUNCTION, originalItemId, distance: 3 }]);
 });
 
 test('numbers that no search has are refused as arguments, in words', async () => {

@@ -9,6 +9,7 @@ import { type Plain, Progress, plain, print } from '../output.ts';
 import type { Cli } from '../program.ts';
 import { addHashPromote } from './hash-promote.ts';
 import { addHashProof } from './hash-proof.ts';
+import { addHashQuarantine } from './hash-quarantine.ts';
 import { addHashSearch } from './hash-search.ts';
 import { addHashWatch } from './hash-watch.ts';
 import { fullName, parentName } from './names.ts';
@@ -30,6 +31,10 @@ interface CreateOptions extends RootOptions {
   readonly survivors?: keyof typeof SURVIVORS;
   readonly gateEpsilon?: number;
   readonly gate?: 'hold' | 'require' | 'report';
+  readonly nearDuplicates?: number;
+  readonly contentBits?: number;
+  readonly quarantineMargin?: number;
+  readonly quarantineHubs?: boolean;
   readonly wait: boolean;
 }
 
@@ -47,6 +52,9 @@ finds pictures. --survivors says what an erasure does with stored codes of other
 keep them (and count them in the certificate), reencode-changed, or retire every code of an earlier version.
 --gate says what an update has to show before it serves: hold an update that loses more than --gate-epsilon of retrieval quality on what
 is stored, require also that there be enough items to compare with, or report only and hold nothing.
+--near-duplicates leaves out records that are nearly those of the same person with the same labels: at most so many of --content-bits
+differ. --quarantine-margin indexes new items with a low margin and leaves them out of answers, --quarantine-hubs those that a check of hubs
+has flagged (hash quarantine).
 
 Examples:
   $ lethe hash create sensors --dataset sensors --code-bits 32
@@ -88,6 +96,10 @@ export function addHash(program: Command, cli: Cli): void {
       ]),
     )
     .option('--gate-epsilon <x>', 'loss of mAP that counts as none (default 0.05)', positive(1))
+    .option('--near-duplicates <bits>', "distance of a person's own near-duplicates", integer(0, 4096))
+    .option('--content-bits <n>', 'length of what they are compared by (default 256)', integer(8, 4096))
+    .option('--quarantine-margin <share>', 'of honest new items that may be held', positive(0.5))
+    .option('--quarantine-hubs', 'hold items that a check of hubs has flagged')
     .option('--no-wait', 'return as soon as it is requested')
     .addHelpText('after', CREATE_HELP)
     .action(async (name: string, options: CreateOptions, command: Command) => {
@@ -102,8 +114,14 @@ export function addHash(program: Command, cli: Cli): void {
           survivors,
           gate,
           gateEpsilon: epsilon = 0,
+          nearDuplicates: radius,
+          contentBits,
+          quarantineMargin: marginShare = 0,
+          quarantineHubs: flaggedHubs = false,
           ...settings
         } = options;
+        if (contentBits !== undefined && radius === undefined)
+          throw CLI.WRONG_USAGE('--content-bits needs --near-duplicates');
         const { hashing: contract } = await import('@lethe/contracts');
         const survivorCodes = survivors && contract.HashFunctionSpec_SurvivorCodes[SURVIVORS[survivors]];
         const made = await clients.hashing.createHashFunction({
@@ -116,6 +134,8 @@ export function addHash(program: Command, cli: Cli): void {
             ...(gate || epsilon > 0
               ? { gate: { epsilon, require: gate === 'require', reportOnly: gate === 'report' } }
               : {}),
+            ...(radius === undefined ? {} : { nearDuplicates: { radius, contentBits: contentBits ?? 0 } }),
+            ...(marginShare > 0 || flaggedHubs ? { quarantine: { marginShare, flaggedHubs } } : {}),
             ...settings,
           },
           requestId: randomUUID(),
@@ -142,6 +162,7 @@ export function addHash(program: Command, cli: Cli): void {
   addHashSearch(hash, cli);
   addHashWatch(hash, cli);
   addHashProof(hash, cli);
+  addHashQuarantine(hash, cli);
 }
 
 function addShows(hash: Command, cli: Cli): void {
