@@ -165,21 +165,24 @@ test('searches filter by modality, labels, version and person as a plain look at
     { labelsAll: [0, 10] },
     { fnVersions: [2] },
     { excludedOwners: new Set(['person-3', 'nobody']) },
+    { excludedItems: new Set<number>() },
+    { excludedItems: new Set([0, 8, 77, 399, 4_000]) },
+    { excludedItems: new Set([1, 2]), excludedOwners: new Set(['person-3']), modalities: [0] },
     { excludedOwners: many, modalities: [0], labelsAny: [1, 2, 3], fnVersions: [1] },
   ];
   for (const filter of filters) {
     const passes = (entry: IndexEntry): boolean => {
       if (entry.kind === 'erased') return false;
-      const { modalities, labelsAny, labelsAll, fnVersions, excludedOwners } = { ...filter } as Parameters<
-        typeof index.search
-      >[2] &
-        object;
+      const { modalities, labelsAny, labelsAll, fnVersions, excludedOwners, excludedItems } = {
+        ...filter,
+      } as Parameters<typeof index.search>[2] & object;
       return (
         (modalities?.includes(entry.modality) ?? true) &&
         (labelsAny?.some((label) => entry.labels.includes(label)) ?? true) &&
         (labelsAll?.every((label) => entry.labels.includes(label)) ?? true) &&
         (fnVersions?.includes(entry.fnVersion) ?? true) &&
-        !excludedOwners?.has(entry.owner)
+        !excludedOwners?.has(entry.owner) &&
+        !excludedItems?.has(entry.index)
       );
     };
     const expected = [...index.entries()]
