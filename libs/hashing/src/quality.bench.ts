@@ -7,13 +7,13 @@
  * chosen by: validation icons are every fifth of the training part, and no query is read.
  */
 import { cpus } from 'node:os';
-import { loadPhosphor, PHOSPHOR_CATEGORIES, phosphorTasks, taskPlan } from '@lethe/datasets';
-import { phosphorTexts, USE_WIDTH } from '@lethe/datasets/encoders';
+import { PHOSPHOR_CATEGORIES, phosphorTasks } from '@lethe/datasets';
+import { USE_WIDTH } from '@lethe/datasets/encoders';
 import { onnxEngine } from '@lethe/runtime';
 import { seededRandom } from '@lethe/std';
 import type { CrossModalOptions } from './cross-modal.ts';
 import { DEFAULT_CROSS_MODAL } from './cross-modal.ts';
-import type { EvaluationSet, LifelongMethod, LifelongPlan, ProtocolReport } from './evaluation/index.ts';
+import type { LifelongMethod, LifelongPlan, ProtocolReport } from './evaluation/index.ts';
 import {
   analyticMethod,
   cosinePrecisions,
@@ -24,8 +24,8 @@ import {
   ridgeEmbedding,
   runProtocol,
   seedInterval,
-  shrinkPictures,
 } from './evaluation/index.ts';
+import { ACROSS, phosphorSet, PICTURE_SIDE as SIDE, validationPlan } from './evaluation/phosphor.fixture.ts';
 import {
   addItems,
   allocateClasses,
@@ -34,7 +34,6 @@ import {
   emptyStatistics,
   fitHashFunction,
   PUBLISHED_OPTIONS,
-  quantiseEmbeddings,
   targetsOf,
 } from './index.ts';
 
@@ -46,21 +45,7 @@ const part = process.argv.find((word) => word.startsWith('--part='))?.slice(7);
 const runs = (name: string) => part === undefined || part === name;
 const say = json ? console.error : console.log;
 
-const SIDE = 16;
-const { icons, pictures, side } = loadPhosphor();
-const texts = await phosphorTexts(icons);
-const set: EvaluationSet = {
-  classes: PHOSPHOR_CATEGORIES,
-  labels: icons.map((icon) => icon.labels),
-  modalities: {
-    image: { inputs: shrinkPictures(pictures, side, SIDE), width: SIDE * SIDE, views: 6 },
-    text: { inputs: quantiseEmbeddings(texts, USE_WIDTH), width: USE_WIDTH, views: 1 },
-  },
-};
-const ACROSS = [
-  ['image', 'text'],
-  ['text', 'image'],
-] as const;
+const { icons, texts, set } = await phosphorSet();
 const WITHIN = [
   ['image', 'image'],
   ['text', 'text'],
@@ -100,25 +85,11 @@ const show = (values: readonly number[]) => {
   return `${mean.toFixed(4)} [${low.toFixed(4)}, ${high.toFixed(4)}]`;
 };
 
-/** Tasks within the training part of a plan. */
-function validationPlan(plan: LifelongPlan, seed: number): LifelongPlan {
-  const train = plan.tasks.flatMap((task) => task.items).sort((a, b) => a - b);
-  const inner = taskPlan(
-    train.map((icon) => set.labels[icon]!),
-    { classes: PHOSPHOR_CATEGORIES.length, classesPerTask: 3, holdOutEvery: 5, seed: 1_000 + seed },
-  );
-  return {
-    ...inner,
-    tasks: inner.tasks.map((task) => ({ ...task, items: task.items.map((at) => train[at]!) })),
-    heldOut: inner.heldOut.map((at) => train[at]!),
-  };
-}
-
 async function tune(): Promise<void> {
   const trial = async (name: string, make: () => LifelongMethod) => {
     const directions: ProtocolReport['directions'][] = [];
     for (const seed of seeds.slice(0, 3)) {
-      const plan = validationPlan(phosphorTasks(icons, seed), seed);
+      const plan = validationPlan(set, phosphorTasks(icons, seed), seed);
       directions.push((await runProtocol(set, plan, make(), ACROSS)).directions);
     }
     const mean = (pick: (report: ProtocolReport['directions'][number]) => number) =>

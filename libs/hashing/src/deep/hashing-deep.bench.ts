@@ -6,32 +6,19 @@
  * the training part. Needs `npm run data -- phosphor use`.
  */
 import { cpus } from 'node:os';
-import { loadPhosphor, PHOSPHOR_CATEGORIES, phosphorTasks, taskPlan } from '@lethe/datasets';
-import { phosphorTexts, USE_WIDTH } from '@lethe/datasets/encoders';
+import { PHOSPHOR_CATEGORIES, phosphorTasks } from '@lethe/datasets';
+import { USE_WIDTH } from '@lethe/datasets/encoders';
 import { onnxEngine } from '@lethe/runtime';
-import type { EvaluationSet, LifelongPlan } from '../evaluation/index.ts';
-import { deepMethod, runProtocol, seedInterval, shrinkPictures } from '../evaluation/index.ts';
-import { quantiseEmbeddings } from '../quantise.ts';
+import type { LifelongPlan } from '../evaluation/index.ts';
+import { deepMethod, runProtocol, seedInterval } from '../evaluation/index.ts';
+import { ACROSS, phosphorSet, PICTURE_SIDE as SIDE, validationPlan } from '../evaluation/phosphor.fixture.ts';
 import type { DeepOptions } from './index.ts';
 import { DEFAULT_DEEP_OPTIONS } from './index.ts';
 
 const started = performance.now();
 const json = process.argv.includes('--json');
 const say = json ? console.error : console.log;
-const SIDE = 16;
-const { icons, pictures, side } = loadPhosphor();
-const set: EvaluationSet = {
-  classes: PHOSPHOR_CATEGORIES,
-  labels: icons.map((icon) => icon.labels),
-  modalities: {
-    image: { inputs: shrinkPictures(pictures, side, SIDE), width: SIDE * SIDE, views: 6 },
-    text: { inputs: quantiseEmbeddings(await phosphorTexts(icons), USE_WIDTH), width: USE_WIDTH, views: 1 },
-  },
-};
-const ACROSS = [
-  ['image', 'text'],
-  ['text', 'image'],
-] as const;
+const { icons, set } = await phosphorSet();
 const spec = {
   codeBits: 64,
   hidden: 256,
@@ -70,18 +57,7 @@ async function run(policy: 'lifelong' | 'full', plan: LifelongPlan, seed: number
 }
 
 async function tune(): Promise<void> {
-  const train = phosphorTasks(icons, 0)
-    .tasks.flatMap((task) => task.items)
-    .sort((a, b) => a - b);
-  const inner = taskPlan(
-    train.map((icon) => set.labels[icon]!),
-    { classes: PHOSPHOR_CATEGORIES.length, classesPerTask: 3, holdOutEvery: 5, seed: 1_000 },
-  );
-  const plan = {
-    ...inner,
-    tasks: inner.tasks.map((task) => ({ ...task, items: task.items.map((at) => train[at]!) })),
-    heldOut: inner.heldOut.map((at) => train[at]!),
-  };
+  const plan = validationPlan(set, phosphorTasks(icons, 0), 0);
   for (const [rate, distillation] of [
     [1e-3, 0],
     [1e-3, 300],
