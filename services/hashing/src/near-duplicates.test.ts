@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { hashing } from '@lethe/contracts';
 import { byteMatrix, decodePayload, encodePayload, vectorWidth } from '@lethe/datasets';
+import { STREAMS } from '@lethe/events';
 import { contentCodes, createFeatureMap, NearDuplicateFilter } from '@lethe/hashing';
 import { hex, LetheError, sha256, utf8 } from '@lethe/std';
 import type { HashingContext } from './context.ts';
@@ -190,6 +191,35 @@ test('the last duplicate leaves no piece', async () => {
   assert.equal((await api.get()).nearDuplicates, 0n);
   assert.ok(!world.liveKinds.includes('duplicates'));
   await close();
+});
+
+test('a damaged or lost piece holds up neither an update nor an erasure, and whatever it held is gone', async () => {
+  for (const isLost of [false, true]) {
+    const { world, api, close } = await learned([RECORDS]);
+    const context = world.context();
+    const { learned: serving } = await context.functions.serving(addressOf(TENANT, 'shapes'));
+    const object = serving.head.duplicates[0]!.reference.split(':')[1]!;
+    for await (const { subject, data, sequence } of world.bus.read(STREAMS.artefacts, '>')) {
+      if (!subject.endsWith(object)) continue;
+      if (isLost) await world.bus.deleteMessageSecurely(STREAMS.artefacts, sequence);
+      else data[40]! ^= 1;
+    }
+    const code = isLost ? 'LETHE-2602' : 'LETHE-2601';
+    await assert.rejects(listed(context), (error) => error instanceof LetheError && error.code === code);
+    const lost = RECORDS.length - KEPT.length;
+    await api.update(world.commitRoot([like(PERSONS[3]!, 0)]));
+    assert.equal((await api.settled()).nearDuplicates, BigInt(lost + 1));
+
+    await world.startErasure(COPIED);
+    const { claims } = await world.erased();
+    assert.equal(claims[0]!.details.nearDuplicateRecordsLost, String(lost));
+    const { sumsDigest, nearDuplicates } = await api.get();
+    const survivors = RECORDS.filter(({ alias }) => alias !== COPIED);
+    assert.equal(sumsDigest, trainedDigests(kept(survivors)).sums);
+    assert.equal(nearDuplicates, 1n);
+    assert.equal((await listed(world.context())).length, 1);
+    await close();
+  }
 });
 
 test('a filter that cannot be is refused', async () => {

@@ -2,6 +2,7 @@
 import { decodeSpec } from '@lethe/datasets';
 import { contentCodesOf, createFeatureMap, SEGMENT_ROWS } from '@lethe/hashing';
 import type { CodeIndex } from '@lethe/index';
+import { isFinal } from '@lethe/service';
 import { hex } from '@lethe/std';
 import { decodeBlock, labelBits, labelBytesOf } from './domain/blocks.ts';
 import {
@@ -174,12 +175,13 @@ export async function storeDuplicates(
 ): Promise<readonly PieceRef[]> {
   if (added.length === 0) return before;
   const pieces = [...before];
-  const open = pieces.at(-1);
-  let rows = [...added];
-  if (open && open.rows < DUPLICATE_ROWS) {
+  const last = pieces.at(-1);
+  const open = last && last.rows < DUPLICATE_ROWS ? await rowsOrLoss(store, last) : undefined;
+  let rows = added;
+  if (last && open) {
     pieces.pop();
-    replaced.push(open.reference);
-    rows = [...decodeDuplicates(await store.verified(open.reference, open.digest)), ...added];
+    replaced.push(last.reference);
+    rows = [...open, ...added];
   }
   for (let at = 0; at < rows.length; at += DUPLICATE_ROWS)
     pieces.push(await storePiece(attempt, rows.slice(at, at + DUPLICATE_ROWS)));
@@ -192,9 +194,27 @@ export interface WithoutDuplicates {
   /** The ids of each row that is gone, 32 bytes. */
   readonly gone: readonly Uint8Array[];
   readonly replaced: readonly string[];
+  /** Rows of pieces that could not be read: they are gone as well, whomever they were of. */
+  readonly lost: number;
 }
 
-/** Rewrites the pieces that hold duplicates of the items. */
+/** Rows of a piece; undefined of one that is damaged or gone. What is learned never depends on them, so it holds up nothing. */
+async function rowsOrLoss(
+  store: PieceStore,
+  { reference, digest }: PieceRef,
+): Promise<Duplicate[] | undefined> {
+  try {
+    const bytes = await store.verified(reference, digest);
+    const rows = decodeDuplicates(bytes);
+    bytes.fill(0);
+    return rows;
+  } catch (error) {
+    if (!isFinal(error)) throw error;
+    return undefined;
+  }
+}
+
+/** Rewrites the pieces that hold duplicates of the items. One that cannot be read is dropped: it may hold some. */
 export async function withoutDuplicatesOf(
   attempt: Attempt,
   store: PieceStore,
@@ -205,9 +225,14 @@ export async function withoutDuplicatesOf(
   const pieces: PieceRef[] = [];
   const gone: Uint8Array[] = [];
   const replaced: string[] = [];
+  let lost = 0;
   for (const piece of before) {
-    const bytes = await store.verified(piece.reference, piece.digest);
-    const rows = decodeDuplicates(bytes);
+    const rows = await rowsOrLoss(store, piece);
+    if (!rows) {
+      replaced.push(piece.reference);
+      lost += piece.rows;
+      continue;
+    }
     const kept = rows.filter(({ original }) => !erased.has(hex(original)));
     if (kept.length === rows.length) {
       pieces.push(piece);
@@ -219,9 +244,8 @@ export async function withoutDuplicatesOf(
       gone.push(idsOf(row));
       row.id.fill(0);
     }
-    bytes.fill(0);
     if (kept.length > 0) pieces.push(await storePiece(attempt, kept));
     await breathe();
   }
-  return { pieces, gone, replaced };
+  return { pieces, gone, replaced, lost };
 }
