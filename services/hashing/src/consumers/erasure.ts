@@ -217,7 +217,6 @@ async function eraseItems(
       ledgerSize: change.proof.size,
       segmentsRewritten: change.rewritten.length,
       blocksRewritten: erased.parts.reduce((sum, { blocks }) => sum + blocks.size, 0),
-      ...rebuiltDetails(erased, items.length),
       ...(policy === 'KEEP' ? {} : { [REENCODING]: 'pending' }),
       ...(duplicates.gone.length > 0 && { nearDuplicatesErased: duplicates.gone.length }),
       ...(duplicates.lost > 0 && { nearDuplicateRecordsLost: duplicates.lost }),
