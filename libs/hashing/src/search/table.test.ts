@@ -327,27 +327,31 @@ test('several chunks of equal codes: the lowest ids of all, in bounded memory', 
 });
 
 test('an addition of many is all or nothing', () => {
-  const table = new CodeTable(16);
-  const random = seededRandom('all or nothing');
-  const ids = random.bytes(16 * 50);
-  const codes = random.bytes(2 * 50);
-  table.addAll(ids.subarray(0, 16 * 20), codes.subarray(0, 40));
-  for (const bad of [
-    ids.subarray(16 * 19),
-    Buffer.concat([ids.subarray(16 * 30), ids.subarray(16 * 30, 16 * 31)]),
-  ]) {
-    assert.throws(
-      () => table.addAll(bad, new Uint8Array(bad.length / 8).fill(77)),
-      (e) => isError(e, HASHING.ITEM_EXISTS),
-    );
+  // Few are entered one by one, many in the order of their slots.
+  for (const scale of [1, 200]) {
+    const table = new CodeTable(64);
+    const random = seededRandom('all or nothing');
+    const [there, count] = [20 * scale, 50 * scale];
+    const ids = random.bytes(16 * count);
+    const codes = random.bytes(8 * count);
+    table.addAll(ids.subarray(0, 16 * there), codes.subarray(0, 8 * there));
+    for (const bad of [
+      ids.subarray(16 * (there - 1)),
+      Buffer.concat([ids.subarray(16 * there), ids.subarray(16 * (count - 1))]),
+    ]) {
+      assert.throws(
+        () => table.addAll(bad, new Uint8Array(bad.length / 2).fill(77)),
+        (e) => isError(e, HASHING.ITEM_EXISTS),
+      );
+    }
+    assert.equal(table.lanes, there);
+    assert.deepEqual(table.lanesHolding(new Uint8Array(8).fill(77)), [], 'nothing of it stays');
+    for (let i = 0; i < count; i++) assert.equal(table.has(ids.subarray(16 * i, 16 * i + 16)), i < there);
+    assert.equal(table.addAll(ids.subarray(16 * there), codes.subarray(8 * there)), there);
+    for (let i = 0; i < count; i++) assert.equal(table.laneOf(ids.subarray(16 * i, 16 * i + 16)), i);
+    assert.deepEqual(table.codes(0, count), codes);
+    assert.deepEqual(table.itemIds(0, count), ids);
   }
-  assert.equal(table.lanes, 20);
-  assert.deepEqual(table.lanesHolding(Uint8Array.of(77, 77)), [], 'nothing of it stays');
-  assert.ok(!table.has(ids.subarray(16 * 30, 16 * 31)));
-  assert.equal(table.addAll(ids.subarray(16 * 20), codes.subarray(40)), 20);
-  for (let i = 0; i < 50; i++) assert.equal(table.laneOf(ids.subarray(16 * i, 16 * i + 16)), i);
-  assert.deepEqual(table.codes(0, 50), codes);
-  assert.deepEqual(table.itemIds(0, 50), ids);
 });
 
 test('erasing leaves no byte of code, id or query in any memory, and other items are found as before', () => {

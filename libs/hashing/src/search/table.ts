@@ -12,6 +12,11 @@ export { ITEM_ID_BYTES } from './chunks.ts';
 /** Chosen anew by each process: ids come from outside and must not be able to pile up in one place of a table. */
 const HASH_KEY = new Uint32Array(new Uint8Array(randomBytes(16)).buffer);
 
+/** Ids added at once from which on it pays to sort them by where they go. */
+const SORTED_FROM = 4_096;
+/** 2^25 slots of 4 bytes, which 10 M items take, are so many parts of 256 KiB. */
+const SLOT_PARTS = 512;
+
 export interface CodeTableOptions {
   /** In memory that worker threads can read as well. */
   readonly shared?: boolean;
@@ -106,15 +111,7 @@ export class CodeTable implements CodeTableLike {
     const first = this.#lanes;
     this.reserve(count);
     this.#chunks.write(first, itemIds, codes);
-    for (let row = 0; row < count; row++) {
-      const slot = this.#slotOf(itemIds, row * ITEM_ID_BYTES);
-      if (this.#slots[slot] !== 0) {
-        for (let added = row - 1; added >= 0; added--) this.#forget(first + added);
-        for (let lane = first; lane < first + count; lane++) this.#chunks.wipe(lane);
-        throw HASHING.ITEM_EXISTS('the item is in the table already');
-      }
-      this.#slots[slot] = first + row + 1;
-    }
+    this.#enter(first, itemIds, count);
     this.#lanes += count;
     this.#size += count;
     return first;
@@ -408,10 +405,52 @@ export class CodeTable implements CodeTableLike {
     return hash & (this.#slots.length - 1);
   }
 
+  /** Puts new lanes into the table of ids; if one of the ids is there already, neither it nor the memory keeps any. @throws LETHE-3407 */
+  #enter(first: number, itemIds: Uint8Array, count: number): void {
+    const sorted = count < SORTED_FROM ? undefined : this.#byHome(itemIds, count);
+    const rowOf = (i: number) => (sorted === undefined ? i : sorted[2 * i]!);
+    for (let i = 0; i < count; i++) {
+      const row = rowOf(i);
+      const at = row * ITEM_ID_BYTES;
+      const home = sorted === undefined ? this.#home(itemIds, at) : sorted[2 * i + 1]!;
+      const slot = this.#slotFrom(home, itemIds, at);
+      if (this.#slots[slot] !== 0) {
+        for (let entered = i - 1; entered >= 0; entered--) this.#forget(first + rowOf(entered));
+        for (let lane = first; lane < first + count; lane++) this.#chunks.wipe(lane);
+        throw HASHING.ITEM_EXISTS('the item is in the table already');
+      }
+      this.#slots[slot] = first + row + 1;
+    }
+  }
+
+  /**
+   * Rows in an order in which those of one part of the slots follow each other, so that the part stays in the caches while they are
+   * entered: row by row, ten million ids are as many waits for memory.
+   * @returns [n, 2]: a row and the home of its id
+   */
+  #byHome(itemIds: Uint8Array, count: number): Uint32Array {
+    const shift = Math.max(0, Math.log2(this.#slots.length / SLOT_PARTS));
+    const ends = new Uint32Array(SLOT_PARTS + 1);
+    for (let row = 0; row < count; row++) ends[(this.#home(itemIds, row * ITEM_ID_BYTES) >>> shift) + 1]!++;
+    for (let part = 1; part <= SLOT_PARTS; part++) ends[part]! += ends[part - 1]!;
+    const sorted = new Uint32Array(2 * count);
+    for (let row = 0; row < count; row++) {
+      const home = this.#home(itemIds, row * ITEM_ID_BYTES);
+      const at = 2 * ends[home >>> shift]!++;
+      sorted[at] = row;
+      sorted[at + 1] = home;
+    }
+    return sorted;
+  }
+
   /** Slot of the id, or the free one where it would stand. */
   #slotOf(ids: Uint8Array, at: number): number {
+    return this.#slotFrom(this.#home(ids, at), ids, at);
+  }
+
+  #slotFrom(home: number, ids: Uint8Array, at: number): number {
     const bytes = this.#chunks.bytes;
-    for (let slot = this.#home(ids, at); ; slot = (slot + 1) & (this.#slots.length - 1)) {
+    for (let slot = home; ; slot = (slot + 1) & (this.#slots.length - 1)) {
       const entry = this.#slots[slot]!;
       if (entry === 0) return slot;
       const own = this.#chunks.idAt(entry - 1);
