@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { hashing } from '@lethe/contracts';
-import { byteMatrix, decodePayload, encodePayload, vectorWidth } from '@lethe/datasets';
-import { STREAMS } from '@lethe/events';
+import {
+  byteMatrix,
+  type DatasetSpec,
+  decodePayload,
+  encodePayload,
+  encodeSpec,
+  vectorWidth,
+} from '@lethe/datasets';
+import { EVENTS, STREAMS } from '@lethe/events';
 import { contentCodes, createFeatureMap, NearDuplicateFilter } from '@lethe/hashing';
-import { hex, LetheError, sha256, utf8 } from '@lethe/std';
+import { hex, LetheError, seededRandom, sha256, utf8 } from '@lethe/std';
+import { erase } from './consumers/erasure.ts';
 import type { HashingContext } from './context.ts';
 import { decodeNeedles } from './domain/evidence.ts';
 import {
@@ -63,6 +71,7 @@ const COPIES = PERSONS.flatMap((record, i) => [
 ]);
 const RECORDS = [...PERSONS, ...COPIES];
 const KEPT = kept(RECORDS);
+const ADDRESS = addressOf(TENANT, 'shapes');
 const COPIED = 'a0';
 
 async function learned(roots: readonly (readonly TestRecord[])[]) {
@@ -87,9 +96,8 @@ async function listed(context: HashingContext): Promise<hashing.NearDuplicate[]>
 
 /** Everything that the present version has stored, opened. */
 async function atRestOf({ functions }: HashingContext): Promise<string> {
-  const address = addressOf(TENANT, 'shapes');
-  await functions.refresh(address);
-  const { learned: serving } = await functions.serving(address);
+  await functions.refresh(ADDRESS);
+  const { learned: serving } = await functions.serving(ADDRESS);
   const pieces = serving.references.map((reference) => functions.state.get(TENANT, reference));
   return hex(Buffer.concat(await Promise.all(pieces)));
 }
@@ -193,11 +201,85 @@ test('the last duplicate leaves no piece', async () => {
   await close();
 });
 
+test('a record of two modalities is judged by each of them alone', async () => {
+  const [field] = SPEC.fields;
+  const spec: DatasetSpec = { ...SPEC, fields: [field!, { ...field!, name: 'sound' }] };
+  const random = seededRandom('near-duplicates.test');
+  const record = (alias: string, pixels: Uint8Array, sound: Uint8Array): TestRecord => ({
+    alias,
+    payload: encodePayload(spec, { values: [pixels, sound], label: 0 }),
+  });
+  const [picture, other] = [random.bytes(8), random.bytes(8).map((byte) => 255 - byte)];
+  const world = await World.with(
+    record('a', picture, picture),
+    record('a', picture, other),
+    record('a', other, other),
+    record('b', picture, other),
+  );
+  world.datasetSpec = encodeSpec(spec);
+  const { api, close } = await world.service();
+  const modalities = [
+    { name: 'image', fields: ['pixels'] },
+    { name: 'sound', fields: ['sound'] },
+  ];
+  await api.create({ ...FILTERED, modalities, nearDuplicates: { radius: 0, contentBits: 0 } });
+  const { nearDuplicates, ...shown } = await api.settled();
+  assert.deepEqual(shown.modalities, [
+    { name: 'image', itemCount: 3n },
+    { name: 'sound', itemCount: 3n },
+  ]);
+  assert.equal(nearDuplicates, 2n);
+  assert.deepEqual(
+    (await listed(world.context())).map(({ position, modality }) => [position, modality]),
+    [
+      [2n, 'image'],
+      [3n, 'sound'],
+    ],
+  );
+  await close();
+});
+
+test('a disk that is full at any write of an erasure with duplicates: nothing is lost, and the next try ends it', async () => {
+  const { world, close } = await learned([RECORDS]);
+  await close();
+  const context = world.context();
+  const rows = async (): Promise<number> =>
+    (await context.functions.serving(ADDRESS)).learned.head.duplicates.reduce(
+      (sum, piece) => sum + piece.rows,
+      0,
+    );
+  const { appendMany } = world.bus;
+  let refusals = 0;
+  for (let allowed = 0; ; allowed++) {
+    let writes = 0;
+    world.bus.appendMany = async (stream, messages) => {
+      if (stream === STREAMS.artefacts && writes++ === allowed) throw EVENTS.STREAM_FULL('full');
+      return await appendMany.call(world.bus, stream, messages);
+    };
+    try {
+      await erase(context, TENANT, world.started(COPIED));
+      break;
+    } catch (error) {
+      assert.ok(error instanceof LetheError, String(error));
+      refusals++;
+    }
+    assert.equal(await rows(), RECORDS.length - KEPT.length);
+    assert.equal(world.liveKinds.filter((kind) => kind === 'duplicates').length, 1);
+  }
+  world.bus.appendMany = appendMany;
+  assert.ok(refusals >= 6, `only ${refusals} writes were refused`);
+  const survivors = RECORDS.filter(({ alias }) => alias !== COPIED);
+  const { learned: after } = await context.functions.serving(ADDRESS);
+  assert.equal(after.sumsDigest, trainedDigests(kept(survivors)).sums);
+  assert.equal(await rows(), survivors.length - kept(survivors).length);
+  assert.equal(world.liveKinds.filter((kind) => kind === 'duplicates').length, 1);
+});
+
 test('a damaged or lost piece holds up neither an update nor an erasure, and whatever it held is gone', async () => {
   for (const isLost of [false, true]) {
     const { world, api, close } = await learned([RECORDS]);
     const context = world.context();
-    const { learned: serving } = await context.functions.serving(addressOf(TENANT, 'shapes'));
+    const { learned: serving } = await context.functions.serving(ADDRESS);
     const object = serving.head.duplicates[0]!.reference.split(':')[1]!;
     for await (const { subject, data, sequence } of world.bus.read(STREAMS.artefacts, '>')) {
       if (!subject.endsWith(object)) continue;

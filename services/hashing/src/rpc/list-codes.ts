@@ -2,7 +2,7 @@ import type { hashing } from '@lethe/contracts';
 import type { Partially } from '@lethe/rpc';
 import { excludedOf, type HashingContext, servingOf } from '../context.ts';
 
-/** Every code that a search could return, in the order of the ledger. The mask is asked anew for each: a stream takes time. */
+/** Every code of persons who are not contained, in the order of the ledger, those in quarantine too. The mask is asked anew for each: a stream takes time. */
 export async function* listCodes(
   context: HashingContext,
   { name }: hashing.ListCodesRequest,
