@@ -39,6 +39,9 @@ const PROBATION = 0.03;
 /** Buckets whose beginnings are read before the first of them is used: the waits for memory then run side by side. */
 const LOOKED_AT_ONCE = 64;
 
+/** A table is built in 2^9 parts: of 10 M codes, 160 KB each. */
+const PART_BITS = 9;
+
 export interface TablesSearch {
   readonly query: Uint8Array;
   readonly k: number;
@@ -130,27 +133,36 @@ export class MultiIndex {
     const after = ((from + bits - 1) >> 3) + 1;
     const outside = codeBytes - (after - (from >> 3));
     const signed = Array.from({ length: Math.min(4, outside) }, (_, i) => (after + i) % codeBytes);
-    const starts = new Uint32Array(2 ** bits + 1);
-    const keys = new Uint32Array(this.covered);
-    let live = 0;
+    // First by part of the buckets, so that a part stays in the caches while it is filled: [n, 3] key, lane, signature.
+    const shift = Math.max(0, bits - PART_BITS);
+    const ends = new Uint32Array(2 ** (bits - shift) + 1);
+    for (let lane = 0; lane < this.covered; lane++) {
+      if (this.#chunks.isLive(lane)) ends[(this.#keyOf(lane, from, bits) >>> shift) + 1]!++;
+    }
+    sumUp(ends);
+    const live = ends.at(-1)!;
+    const sorted = new Uint32Array(3 * live);
     for (let lane = 0; lane < this.covered; lane++) {
       if (!this.#chunks.isLive(lane)) continue;
-      keys[lane] = this.#keyOf(lane, from, bits);
-      starts[keys[lane]! + 1]!++;
-      live++;
+      const key = this.#keyOf(lane, from, bits);
+      const at = 3 * ends[key >>> shift]!++;
+      sorted[at] = key;
+      sorted[at + 1] = lane;
+      sorted[at + 2] = this.#signatureOf(lane, signed);
     }
-    for (let b = 1; b < starts.length; b++) starts[b]! += starts[b - 1]!;
+    const starts = new Uint32Array(2 ** bits + 1);
+    for (let at = 0; at < sorted.length; at += 3) starts[sorted[at]! + 1]!++;
+    sumUp(starts);
     const entries = new Uint32Array(2 * live + 2);
     // Filling moves each start to its bucket's end, which is the next one's start.
-    for (let lane = 0; lane < this.covered; lane++) {
-      if (!this.#chunks.isLive(lane)) continue;
-      const at = 2 * starts[keys[lane]!]!++;
-      entries[at] = lane;
-      entries[at + 1] = this.#signatureOf(lane, signed);
+    for (let at = 0; at < sorted.length; at += 3) {
+      const to = 2 * starts[sorted[at]!]!++;
+      entries[to] = sorted[at + 1]!;
+      entries[to + 1] = sorted[at + 2]!;
     }
     starts.copyWithin(1, 0, starts.length - 1);
     starts[0] = 0;
-    keys.fill(0);
+    sorted.fill(0);
     return { from, bits, signed, starts, entries };
   }
 
@@ -352,6 +364,11 @@ function substring(query: Uint8Array, from: number, bits: number): number {
   for (let byte = from >> 3, i = 0; byte <= (from + bits - 1) >> 3; byte++, i++)
     word |= query[byte]! << (8 * i);
   return (word >>> (from & 7)) & ((1 << bits) - 1);
+}
+
+/** Counts at 1, 2, … become sums of all up to them. */
+function sumUp(counts: Uint32Array): void {
+  for (let i = 1; i < counts.length; i++) counts[i]! += counts[i - 1]!;
 }
 
 /** Moves the starts behind each place by the number of places up to it. @param places by key  @param by 1 or -1 */
