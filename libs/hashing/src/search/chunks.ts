@@ -1,10 +1,10 @@
 /**
  * Codes, live bits and ids of a table in one WebAssembly memory, where the kernel and other threads reach them.
  *
- *     0        64 Ki          64 Ki + 8 * 256 Ki = FIRST_CHUNK
- *     | job    | slots          | chunk 0                                   | chunk 1 ...
- *       of a     16 a thread,     codes [16,384 lanes in blocks of 16] | live bits 2 Ki | filter bits 2 Ki | ids [16,384, 16]
- *       pool     8 threads
+ *     0               8 * 256 Ki = FIRST_CHUNK
+ *     | slots          | chunk 0                                                                     | chunk 1 ...
+ *       16 a thread,     codes [16,384 lanes in blocks of 16] | live bits 2 Ki | filter bits 2 Ki | ids [16,384, 16]
+ *       8 threads
  *
  * All chunks are equally long, so that an address is one multiplication away, and the memory grows in place at its end: growth leaves
  * no copy of a code behind. A slot is the state of one query (see kernel.wat) with the candidates behind it; it is zeroed after use, for
@@ -25,7 +25,9 @@ export const THREADS_MAX = 8;
 export const QUERIES_A_PASS = 16;
 const SLOT_BYTES = 16_384;
 const QUERY_AT = 1_152;
-const CANDIDATES_AT = 2_048;
+/** For each byte of the query, how many bits each of 16 values differs in from its lower half, and from its upper half. */
+const TABLES_AT = 2_048;
+const CANDIDATES_AT = 3_072;
 /** Candidates that a slot holds. */
 const SLOT_ROOM = (SLOT_BYTES - CANDIDATES_AT) / 8;
 const FIRST_CHUNK = THREADS_MAX * QUERIES_A_PASS * SLOT_BYTES;
@@ -54,6 +56,7 @@ type Scan = (
   live: number,
   filter: number,
   lane: number,
+  eights: number,
 ) => number;
 
 /** What a thread needs to scan a memory; posted to workers as it is. */
@@ -68,6 +71,12 @@ const BITS_OF_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => {
   for (let rest = byte; rest > 0; rest &= rest - 1) bits++;
   return bits;
 });
+
+/** [16, 16] bits in which two half bytes differ. */
+const BITS_OF_HALVES = Uint8Array.from(
+  { length: 256 },
+  (_, pair) => BITS_OF_BYTE[(pair >> 4) ^ (pair & 15)]!,
+);
 
 const modules = new Map<boolean, object>();
 function moduleOf(shared: boolean): object {
@@ -87,6 +96,7 @@ export class Chunks {
   readonly #planes: number;
   readonly #stride: number;
   readonly #scan: Scan;
+  readonly #four: Scan | undefined;
   #bytes = new Uint8Array(0);
   #words = new Uint32Array(0);
   #view = new DataView(new ArrayBuffer(0));
@@ -99,6 +109,7 @@ export class Chunks {
     this.#stride = CHUNK_LANES * (this.#planes + ITEM_ID_BYTES) + 2 * LANE_BITS_BYTES;
     const { exports } = new WebAssembly.Instance(handle.module, { lethe: { memory: handle.memory } });
     this.#scan = exports[`scan${width}`] as Scan;
+    this.#four = width % 64 === 0 ? (exports.four as Scan) : undefined;
     this.refresh();
   }
 
@@ -263,8 +274,14 @@ export class Chunks {
     this.#words[at + 1] = Math.min(limit, 255);
     this.#words[at + 4] = SLOT_ROOM;
     this.#words[at + 5] = slot + CANDIDATES_AT;
-    for (let j = 0; j < query.length; j++)
-      this.#bytes.fill(query[j]!, slot + QUERY_AT + 16 * j, slot + QUERY_AT + 16 * (j + 1));
+    for (let j = 0; j < query.length; j++) {
+      const byte = query[j]!;
+      this.#bytes.fill(byte, slot + QUERY_AT + 16 * j, slot + QUERY_AT + 16 * (j + 1));
+      for (const [i, half] of [byte & 15, byte >> 4].entries()) {
+        const table = BITS_OF_HALVES.subarray(16 * half, 16 * (half + 1));
+        this.#bytes.set(table, slot + TABLES_AT + 32 * j + 16 * i);
+      }
+    }
   }
 
   /** Nothing of the query stays. */
@@ -277,24 +294,47 @@ export class Chunks {
     this.#bytes.fill(0, 0, FIRST_CHUNK);
   }
 
+  /** Whether `scanFour` is for these codes. */
+  get fours(): boolean {
+    return this.#four !== undefined;
+  }
+
   /**
    * Scans one chunk for the search in a slot.
    * @param drain called whenever the slot's room is used up  @param skipped lanes of the chunk to leave out, a multiple of 64
    */
   scan(slot: number, chunk: number, lanes: number, filtered: boolean, drain: () => void, skipped = 0): void {
+    this.#run(this.#scan, slot, chunk, lanes, filtered, drain, skipped);
+  }
+
+  /** Scans one chunk for the searches in four slots, one behind the other. @param drain called whenever the room of one of them is used up */
+  scanFour(slot: number, chunk: number, lanes: number, filtered: boolean, drain: () => void): void {
+    this.#run(this.#four!, slot, chunk, lanes, filtered, drain, 0);
+  }
+
+  #run(
+    scan: Scan,
+    slot: number,
+    chunk: number,
+    lanes: number,
+    filtered: boolean,
+    drain: () => void,
+    skipped: number,
+  ): void {
     const first = chunk * CHUNK_LANES;
     const codes = this.#chunkOf(first);
     const live = this.#liveAt(codes);
     const filter = filtered ? live + LANE_BITS_BYTES : live;
     const steps = Math.ceil(Math.min(lanes - first, CHUNK_LANES) / 64);
     for (let done = skipped / 64; done < steps; ) {
-      const left = this.#scan(
+      const left = scan(
         slot,
         codes + 64 * this.#planes * done,
         steps - done,
         live + 8 * done,
         filter + 8 * done,
         first + 64 * done,
+        this.#planes / 8,
       );
       done = steps - left;
       if (left > 0) drain();

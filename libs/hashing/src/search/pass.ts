@@ -28,8 +28,19 @@ export function scanPass(chunks: Chunks, thread: number, pass: Pass, nextChunk: 
     const drain = () => chunks.drain(slot, (lane, distance) => best.offer(lane, distance));
     return { slot, best, drain };
   });
+  // Four at a time as far as they go.
+  const fours = chunks.fours ? Math.floor(searches.length / 4) : 0;
+  const groups = Array.from({ length: fours }, (_, i) => {
+    const four = searches.slice(4 * i, 4 * i + 4);
+    const drain = () => {
+      for (const search of four) search.drain();
+    };
+    return { slot: four[0]!.slot, drain };
+  });
+  const rest = searches.slice(4 * fours);
   for (let chunk = nextChunk(); chunk < chunks.count(lanes); chunk = nextChunk()) {
-    for (const { slot, drain } of searches) chunks.scan(slot, chunk, lanes, filtered, drain);
+    for (const { slot, drain } of groups) chunks.scanFour(slot, chunk, lanes, filtered, drain);
+    for (const { slot, drain } of rest) chunks.scan(slot, chunk, lanes, filtered, drain);
   }
   return searches.map(({ slot, best, drain }) => {
     drain();

@@ -131,8 +131,9 @@ class Job {
     for (;;) {
       const from = Atomics.load(words, NEXT);
       if (from === count) return;
-      // Smaller and smaller, so that all end at about the same time.
-      const to = from + Math.min(QUERIES_A_PASS, Math.ceil((count - from) / (2 * words[THREADS]!)));
+      // Smaller and smaller, so that all end at about the same time; by fours, as they are scanned.
+      const share = 4 * Math.ceil((count - from) / (8 * words[THREADS]!));
+      const to = Math.min(count, from + Math.min(QUERIES_A_PASS, share));
       if (Atomics.compareExchange(words, NEXT, from, to) !== from) continue;
       let chunk = 0;
       for (const [i, list] of scanPass(chunks, thread, pass(from, to), () => chunk++).entries()) {
