@@ -3,9 +3,9 @@
  * flagged. Which they are is part of the sealed head, so that a version and its quarantine become a fact at once and every replica has both.
  *
  * The margin of an item is min |u_k| over the bits of its code, u = Wᵀf. Its threshold is an order statistic of the margins of older
- * items (the part's sample, those in quarantine left out), by the same version: of n of them the floor(share (n + 1))-th smallest. So an
+ * items (the part's sample without retired ones), by the same version: of n of them the floor(share (n + 1))-th smallest. So an
  * honest new item, one that is drawn as the older ones were, is held with a probability of at most `share`, however margins are
- * distributed. The threshold is one item's margin; it is used once, for the new items of its version, and kept nowhere.
+ * distributed. Held items that nobody has decided about are among the older ones: without them the threshold would rise with every update. The threshold is one item's margin; it is used once, for the new items of its version, and kept nowhere.
  */
 import { EVENT } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
@@ -27,14 +27,14 @@ export async function lowMargins(
   share: number,
 ): Promise<Quarantined[]> {
   if (share === 0) return [];
-  const held = new Set(head.quarantine.map(({ position }) => position));
+  const retired = new Set(head.quarantine.filter((item) => item.retired).map(({ position }) => position));
   const found: Quarantined[] = [];
   for (const [number, { sample }] of head.parts.entries()) {
     if (!sample.block) continue;
     const older = decodeBlock(await store.verified(sample.block.reference, sample.block.digest));
     const margins = await marginsOf(next, number, older);
     const threshold = thresholdOf(
-      margins.filter((_, row) => !held.has(older.positions[row]!)),
+      margins.filter((_, row) => !retired.has(older.positions[row]!)),
       share,
     );
     const { block } = added[number]!;
