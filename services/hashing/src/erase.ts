@@ -9,6 +9,7 @@ import { isSampled } from './domain/sample.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import { breathe, targetsFor } from './learn.ts';
 import type { Learned, LiveItem } from './learned.ts';
+import { isLoss, relearn, type Sources } from './rebuild.ts';
 
 const STEP_ROWS = 256;
 
@@ -19,8 +20,10 @@ export interface ErasedPart {
   readonly blocks: ReadonlyMap<number, FeatureBlock>;
   /** The sample without them; undefined where it held none. */
   readonly sample: FeatureBlock | undefined;
-  /** Their rows of features, for the scan: the caller overwrites them. */
+  /** Their rows of features, as far as they could be read, for the scan: the caller overwrites them. */
   readonly rows: readonly Uint8Array[];
+  /** Blocks that could not be read and are made again from records. */
+  readonly rebuilt: number;
 }
 
 export interface ErasedItems {
@@ -57,14 +60,35 @@ async function* openBlocks(
   }
 }
 
-/** The next version of every part, without these items. Nothing is stored or changed. */
-export async function subtract(learned: Learned, items: readonly LiveItem[]): Promise<ErasedItems> {
+/**
+ * The next version of every part, without these items. Nothing is stored or changed. A part of which a block that holds one of them, or
+ * the sample, cannot be read is learned again from those who stay.
+ * @throws LETHE-4209, LETHE-4217, LETHE-23xx, LETHE-26xx
+ */
+export async function subtract(
+  sources: Sources,
+  learned: Learned,
+  items: readonly LiveItem[],
+): Promise<ErasedItems> {
   const version = learned.version + 1;
   const timing = { statisticsMs: 0, solveMs: 0 };
   const parts: ErasedPart[] = [];
   for (const [number, part] of learned.head.parts.entries()) {
     const gone = new Set(items.flatMap(({ modality, index }) => (modality === number ? [index] : [])));
-    parts.push(await subtractPart(learned, part, gone, version, timing));
+    parts.push(
+      gone.size === 0
+        ? {
+            part: { ...part, fn: { ...part.fn, version } },
+            blocks: new Map(),
+            sample: undefined,
+            rows: [],
+            rebuilt: 0,
+          }
+        : await subtractPart(learned, part, gone, version, timing).catch(async (error: unknown) => {
+            if (!isLoss(error)) throw error;
+            return await relearnPart(sources, learned, number, gone, version, timing);
+          }),
+    );
     await breathe();
   }
   return { parts, ...timing };
@@ -77,8 +101,6 @@ async function subtractPart(
   version: number,
   timing: { statisticsMs: number; solveMs: number },
 ): Promise<ErasedPart> {
-  if (gone.size === 0)
-    return { part: { ...part, fn: { ...part.fn, version } }, blocks: new Map(), sample: undefined, rows: [] };
   const blocks = new Map<number, FeatureBlock>();
   let { statistics } = part;
   const rows: Uint8Array[] = [];
@@ -115,7 +137,27 @@ async function subtractPart(
     blocks,
     sample: sampled && sampled.out.positions.length > 0 ? sampled.kept : undefined,
     rows,
+    rebuilt: 0,
   };
+}
+
+async function relearnPart(
+  sources: Sources,
+  learned: Learned,
+  number: number,
+  gone: ReadonlySet<number>,
+  version: number,
+  timing: { statisticsMs: number; solveMs: number },
+): Promise<ErasedPart> {
+  const part = learned.head.parts[number]!;
+  const startedMs = processorMs();
+  const relearned = await relearn(sources, learned, number, gone, (block) => split(block, gone));
+  const solvedMs = processorMs();
+  timing.statisticsMs += solvedMs - startedMs;
+  const { statistics, sample, ...rest } = relearned;
+  const fn = fitHashFunction(statistics, { ...part.fn, version });
+  timing.solveMs += processorMs() - solvedMs;
+  return { ...rest, part: { ...part, fn, statistics }, sample: part.sample.block && sample };
 }
 
 const holdsSome = ({ first, last }: BlockRef, positions: ReadonlySet<number>): boolean =>

@@ -86,6 +86,12 @@ export const HASHING_SERVICE = defineErrors({
     status: 'FAILED_PRECONDITION',
     remedy: 'Look at the function: held names the candidate and its root, if the gate holds one.',
   },
+  RECORDS_UNMATCHED: {
+    code: 'LETHE-4217',
+    status: 'DATA_LOSS',
+    remedy:
+      'The lost piece cannot be made again from what is left: restore the artefact, or, if records of a contained person are missing, erase that person.',
+  },
   CHECK_EXISTS: {
     code: 'LETHE-4230',
     status: 'ALREADY_EXISTS',

@@ -89,6 +89,8 @@ export class HashFunctions {
   readonly aggregates: AggregateStore<HashFunctionAggregate, (typeof hashFunction.events)[number]>;
   readonly state: SealedState;
   readonly engine: SearchEngine;
+  /** Called with the newest version after each look for it, opened from the store or in memory already. */
+  onOpened: ((address: Address, learned: Learned) => void) | undefined;
   readonly #directory: Directory;
   readonly #random: RandomSource;
   readonly #logger: Logger;
@@ -207,6 +209,7 @@ export class HashFunctions {
       try {
         const learned = await this.version(address, state.current);
         this.#serve(address, learned, BigInt(version));
+        this.onOpened?.(address, learned);
         return;
       } catch (error) {
         // The version may have been replaced, and its keys destroyed, while it was being opened.

@@ -29,6 +29,7 @@ import { predict } from './rpc/predict.ts';
 import { promoteHashVersion } from './rpc/promote-hash-version.ts';
 import { listQuarantine, resolveQuarantine } from './rpc/quarantine.ts';
 import { search } from './rpc/search.ts';
+import { Keeper, type KeeperSettings } from './scrub.ts';
 import { SearchEngine, type SearchSettings } from './search-engine.ts';
 
 export interface HashingSettings {
@@ -45,6 +46,8 @@ export interface HashingSettings {
    * `DEFAULT_DRIFT` of `libs/hashing`, whose false alarms were simulated.
    */
   readonly drift?: Partial<DriftOptions>;
+  /** When the stored state of an opened function is read and compared with its digests. */
+  readonly scrub?: KeeperSettings;
   /** Persons that a stored score is the mean of, at least; default 20. */
   readonly probesMin?: number;
   /** Threads and multi-index of large indexes. */
@@ -91,6 +94,7 @@ export function contextOf(deps: ServiceDeps, settings: HashingSettings = {}): Ha
 
 export function createHashing(deps: ServiceDeps, settings: HashingSettings = {}): Service {
   const context = contextOf(deps, settings);
+  const keeper = new Keeper(context, settings.scrub);
   const subscriptions: Subscription[] = [];
   const binding = bind(hashing.HashingServiceDefinition, {
     createHashFunction: (request) => createHashFunction(context, request),
@@ -123,6 +127,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     name: 'hashing',
     bindings: [binding],
     async start() {
+      context.functions.onOpened = (address, learned) => keeper.opened(address, learned);
       await context.follower.start();
       context.ready = true;
       subscriptions.push(
@@ -163,6 +168,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     async close() {
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await context.follower.stop();
+      await keeper.stop();
       await context.functions.engine.close();
     },
   };

@@ -170,7 +170,7 @@ async function eraseItems(
       .map((itemId) => liveItem(base, itemId));
     const gone = new Set(items.map(({ index }) => index));
     const version = base.version + 1;
-    const erased = await subtract(base, items);
+    const erased = await subtract(context, base, items);
     const churn = await measureChurn(base, erased, gone, churnExactMax);
     await attempt.expect(piecesOf(erased, gone));
     const { parts, replaced } = await storeParts(attempt, base, erased);
@@ -217,6 +217,7 @@ async function eraseItems(
       ledgerSize: change.proof.size,
       segmentsRewritten: change.rewritten.length,
       blocksRewritten: erased.parts.reduce((sum, { blocks }) => sum + blocks.size, 0),
+      ...rebuiltDetails(erased, items.length),
       ...(policy === 'KEEP' ? {} : { [REENCODING]: 'pending' }),
       ...(duplicates.gone.length > 0 && { nearDuplicatesErased: duplicates.gone.length }),
       ...(duplicates.lost > 0 && { nearDuplicateRecordsLost: duplicates.lost }),
@@ -254,6 +255,13 @@ function liveItem({ index }: Learned, itemId: Uint8Array): LiveItem {
   const entry = index.entry(itemId);
   assert(entry.kind === 'live', 'items of a person are live');
   return entry;
+}
+
+/** Blocks that could not be read, and how many rows of the erased no scan can look for, because nobody knows them any more. */
+function rebuiltDetails({ parts }: ErasedItems, items: number): Readonly<Record<string, number>> {
+  const rebuilt = parts.reduce((sum, part) => sum + part.rebuilt, 0);
+  const known = parts.reduce((sum, { rows }) => sum + rows.length, 0);
+  return rebuilt === 0 ? {} : { blocksRebuilt: rebuilt, featureRowsNotScanned: items - known };
 }
 
 /** How many pieces of each kind an erasure stores. @param gone positions of the items */
