@@ -1,9 +1,9 @@
 /** Damage in the store: found, told and mended, from memory, from records or from blocks, and nothing else is touched. */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { decodePayload, encodePayload } from '@lethe/datasets';
-import { EVENTS, STREAMS } from '@lethe/events';
-import { LetheError } from '@lethe/std';
+import { type DatasetSpec, decodePayload, encodePayload, encodeSpec } from '@lethe/datasets';
+import { EVENTS, ensurePlatformStreams, STREAMS } from '@lethe/events';
+import { LetheError, seededRandom } from '@lethe/std';
 import { erase } from './consumers/erasure.ts';
 import type { HashingContext } from './context.ts';
 import { decodeNeedles } from './domain/evidence.ts';
@@ -14,6 +14,7 @@ import {
   makeRecords,
   SPEC,
   TENANT,
+  type TestRecord,
   trainedDigests,
   World,
 } from './fixture.ts';
@@ -182,6 +183,85 @@ for (const isGone of [false, true]) {
     assert.notDeepEqual(await readsAll(world), after);
   });
 }
+
+/** Two modalities, of which a record may lack one. */
+const TWO: DatasetSpec = {
+  ...SPEC,
+  name: 'two',
+  fields: ['left', 'right'].map((name) => ({
+    ...{ kind: 'numeric-vector', name, element: 'uint8', shape: [8], min: 0, max: 255, optional: true },
+  })),
+};
+
+/** Of each person: a record with both, one with the left, the first one again, one with the right. */
+function twoSided(persons: number): TestRecord[] {
+  const random = seededRandom('two-sided');
+  return Array.from({ length: persons }, (_, person) => {
+    const side = (): Uint8Array => random.bytes(8);
+    const [both, left, right] = [
+      [side(), side()],
+      [side(), undefined],
+      [undefined, side()],
+    ];
+    return [both, left, both, right].map((values) => ({
+      alias: `p${person}`,
+      payload: encodePayload(TWO, { values, label: person % 3 }),
+    }));
+  }).flat();
+}
+
+async function learnedTwo(
+  records: readonly TestRecord[],
+): Promise<{ world: World; context: HashingContext }> {
+  const world = new World();
+  world.datasetSpec = encodeSpec(TWO);
+  await ensurePlatformStreams(world.bus);
+  world.commitRoot(records);
+  const { api, close } = await world.service();
+  await api.create({
+    ...FUNCTION_SPEC,
+    modalities: ['left', 'right'].map((name) => ({ name, fields: [name] })),
+    nearDuplicates: { radius: 1, contentBits: 0 },
+  });
+  await api.settled();
+  await close();
+  const context = world.context();
+  await context.functions.serving(ADDRESS);
+  return { world, context };
+}
+
+test('blocks of several modalities come back without the near-duplicates that were not learned', async () => {
+  const records = twoSided(20);
+  const { world, context } = await learnedTwo(records);
+  assert.equal(serving(context).index.live, 80);
+  assert.equal(serving(context).head.duplicates[0]!.rows, 40);
+  const before = digests(serving(context));
+  const loseBlocks = async (): Promise<void> => {
+    for (const { blocks } of serving(context).head.parts) await damage(world, blocks[0]!.reference);
+  };
+  await loseBlocks();
+  const two = { ...NONE, blocks: 2 };
+  assert.deepEqual(await scrub(context, ADDRESS), { damaged: two, mended: two });
+  assert.deepEqual(await readsAll(world), before);
+  await loseBlocks();
+  world.suppressed.add('p4');
+  await erase(context, TENANT, world.started('p4'));
+  const never = await learnedTwo(records.filter(({ alias }) => alias !== 'p4'));
+  assert.equal(serving(context).sumsDigest, serving(never.context).sumsDigest);
+  assert.equal(serving(context).weightsDigest, serving(never.context).weightsDigest);
+  await readsAll(world);
+});
+
+test('a lost piece of near-duplicates is counted, and nothing is made up for it', async () => {
+  const { world, context } = await learnedTwo(twoSided(20));
+  const { head } = serving(context);
+  await damage(world, head.duplicates[0]!.reference, true);
+  await damage(world, head.parts[0]!.blocks[0]!.reference);
+  assert.deepEqual(await scrub(context, ADDRESS), {
+    damaged: { ...NONE, blocks: 1, duplicates: 1 },
+    mended: NONE,
+  });
+});
 
 test('a disk that is full at any write of a mending: nothing changes, no key is left, and the next scrub ends it', async () => {
   const { world, context } = await learned();

@@ -75,6 +75,7 @@ async function lookAt(
   tenant: string,
   learned: Learned,
   state: events.ArtefactRef,
+  signal: AbortSignal | undefined,
 ): Promise<Damage> {
   const { head, index, store } = learned;
   const lostHead = await isLost(async () => {
@@ -88,6 +89,7 @@ async function lookAt(
     const lost: number[] = [];
     for (const [at, ref] of part.blocks.entries()) {
       if (!(await blockOrLoss(learned, ref))) lost.push(at);
+      signal?.throwIfAborted();
       await breathe();
     }
     blocks.push(lost);
@@ -117,8 +119,13 @@ async function isLost(read: () => Promise<unknown>): Promise<boolean> {
  * Looks at everything that the version in memory has stored, and mends what is damaged.
  * @returns undefined if there was nothing to look at: no version in memory, an older one than the newest, one of an earlier format, or
  *   one that was replaced meanwhile, whose pieces are gone for that reason
+ * @param signal ends the looking
  */
-export async function scrub(context: HashingContext, address: Address): Promise<Scrubbed | undefined> {
+export async function scrub(
+  context: HashingContext,
+  address: Address,
+  signal?: AbortSignal,
+): Promise<Scrubbed | undefined> {
   const { functions, logger } = context;
   const before = await functions.load(address);
   const learned = functions.loaded(address)?.learned;
@@ -128,7 +135,7 @@ export async function scrub(context: HashingContext, address: Address): Promise<
   const release = learned.hold();
   let damage: Damage;
   try {
-    damage = await lookAt(functions.sealed, address.tenant, learned, state);
+    damage = await lookAt(functions.sealed, address.tenant, learned, state, signal);
   } finally {
     release();
   }
@@ -304,7 +311,7 @@ export class Keeper {
   readonly #everyMs: number;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #running = new Set<Promise<void>>();
-  #stopped = false;
+  readonly #stop = new AbortController();
 
   constructor(context: HashingContext, { afterMs = AFTER_MS, everyMs = EVERY_MS }: KeeperSettings = {}) {
     this.#context = context;
@@ -319,18 +326,20 @@ export class Keeper {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stop.abort();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     await Promise.all(this.#running);
   }
 
   #plan(address: Address, inMs: number): void {
+    const { signal } = this.#stop;
     const timer = setTimeout(() => {
       this.#run(async () => {
-        await scrub(this.#context, address).catch((error: unknown) => {
+        await scrub(this.#context, address, signal).catch((error: unknown) => {
+          if (signal.aborted) return;
           this.#context.logger.warn('a scrub did not come to its end', { function: address.name, error });
         });
-        if (!this.#stopped) this.#plan(address, this.#everyMs);
+        if (!signal.aborted) this.#plan(address, this.#everyMs);
       });
     }, inMs);
     timer.unref();
@@ -338,14 +347,14 @@ export class Keeper {
   }
 
   #run(work: () => Promise<void>): void {
-    if (this.#stopped) return;
+    if (this.#stop.signal.aborted) return;
     const mine: Promise<void> = work().finally(() => this.#running.delete(mine));
     this.#running.add(mine);
   }
 
   /** A change that replaces a segment, and a closed index, take it out of the list: it is then not hashed on. */
   async #hashTrees({ index }: Learned): Promise<void> {
-    for (let number = 0; !this.#stopped; ) {
+    for (let number = 0; !this.#stop.signal.aborted; ) {
       const segment = index.segments()[number];
       if (!segment) return;
       if (!segment.hashSome(LEAVES)) number++;
