@@ -67,7 +67,7 @@ export async function generate(): Promise<string> {
   const text = expand(readFileSync(new URL('kernel.wat', FOLDER), 'utf8'));
   const tools = await wabt();
   const binary = (limits: string): string => {
-    const features = { simd: true, threads: true, relaxed_simd: true };
+    const features = { simd: true, threads: true, relaxed_simd: true, bulk_memory: true };
     const parsed = tools.parseWat('kernel.wat', text.replace('MEMORY_LIMITS', limits), features);
     // Its declaration forgets the argument.
     (parsed as { validate(features: object): void }).validate(features);

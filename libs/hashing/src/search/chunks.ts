@@ -24,9 +24,7 @@ export const THREADS_MAX = 8;
 /** Queries that one thread has under way in a pass over memory. */
 export const QUERIES_A_PASS = 16;
 const SLOT_BYTES = 16_384;
-const QUERY_AT = 1_152;
-/** For each byte of the query, how many bits each of 16 values differs in from its lower half, and from its upper half. */
-const TABLES_AT = 2_048;
+const QUERY_AT = 1_728;
 const CANDIDATES_AT = 3_072;
 /** Candidates that a slot holds. */
 const SLOT_ROOM = (SLOT_BYTES - CANDIDATES_AT) / 8;
@@ -72,12 +70,6 @@ const BITS_OF_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => {
   return bits;
 });
 
-/** [16, 16] bits in which two half bytes differ. */
-const BITS_OF_HALVES = Uint8Array.from(
-  { length: 256 },
-  (_, pair) => BITS_OF_BYTE[(pair >> 4) ^ (pair & 15)]!,
-);
-
 const modules = new Map<boolean, object>();
 function moduleOf(shared: boolean): object {
   let module = modules.get(shared);
@@ -97,6 +89,8 @@ export class Chunks {
   readonly #stride: number;
   readonly #scan: Scan;
   readonly #four: Scan | undefined;
+  readonly #zero: (at: number, bytes: number) => void;
+  readonly #prepare: (slot: number, bytes: number) => void;
   #bytes = new Uint8Array(0);
   #words = new Uint32Array(0);
   #view = new DataView(new ArrayBuffer(0));
@@ -110,6 +104,8 @@ export class Chunks {
     const { exports } = new WebAssembly.Instance(handle.module, { lethe: { memory: handle.memory } });
     this.#scan = exports[`scan${width}`] as Scan;
     this.#four = width % 64 === 0 ? (exports.four as Scan) : undefined;
+    this.#zero = exports.zero as (at: number, bytes: number) => void;
+    this.#prepare = exports.prepare as (slot: number, bytes: number) => void;
     this.refresh();
   }
 
@@ -268,30 +264,24 @@ export class Chunks {
 
   /** Begins a search in a slot. @param limit largest distance of interest */
   open(slot: number, query: Uint8Array, k: number, limit: number): void {
-    this.#bytes.fill(0, slot, slot + CANDIDATES_AT);
+    this.#zero(slot, CANDIDATES_AT);
     const at = slot / 4;
     this.#words[at] = Math.min(k, UNLIMITED);
     this.#words[at + 1] = Math.min(limit, 255);
     this.#words[at + 4] = SLOT_ROOM;
     this.#words[at + 5] = slot + CANDIDATES_AT;
-    for (let j = 0; j < query.length; j++) {
-      const byte = query[j]!;
-      this.#bytes.fill(byte, slot + QUERY_AT + 16 * j, slot + QUERY_AT + 16 * (j + 1));
-      for (const [i, half] of [byte & 15, byte >> 4].entries()) {
-        const table = BITS_OF_HALVES.subarray(16 * half, 16 * (half + 1));
-        this.#bytes.set(table, slot + TABLES_AT + 32 * j + 16 * i);
-      }
-    }
+    this.#bytes.set(query, slot + QUERY_AT);
+    this.#prepare(slot, query.length);
   }
 
   /** Nothing of the query stays. */
   shut(slot: number): void {
-    this.#bytes.fill(0, slot, slot + SLOT_BYTES);
+    this.#zero(slot, SLOT_BYTES);
   }
 
   /** The same for all slots. */
   shutAll(): void {
-    this.#bytes.fill(0, 0, FIRST_CHUNK);
+    this.#zero(0, FIRST_CHUNK);
   }
 
   /** Whether `scanFour` is for these codes. */
