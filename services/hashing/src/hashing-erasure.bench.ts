@@ -12,23 +12,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EVENT } from '@lethe/contracts';
-import { connectJetStream, ensurePlatformStreams, newEvent, openNats } from '@lethe/events';
-import { addItems, emptyStatistics, encodeFeatures, fitHashFunction, ITEM_ID_BYTES } from '@lethe/hashing';
-import { CodeIndex } from '@lethe/index';
-import { assert, fromHex, secureRandom, seededRandom } from '@lethe/std';
+import { connectJetStream, ensurePlatformStreams, openNats } from '@lethe/events';
+import { assert, fromHex, secureRandom, sleep } from '@lethe/std';
 import { scan } from '@lethe/store';
-import { storeBlock } from './consumers/erasure.ts';
-import { BLOCK_ROWS, type FeatureBlock, labelBits, labelBytesOf } from './domain/blocks.ts';
+import { BLOCK_ROWS } from './domain/blocks.ts';
 import { decodeNeedles } from './domain/evidence.ts';
-import { type BlockRef, countItems, type Part } from './domain/head.ts';
-import { partSpecs } from './domain/parts.ts';
-import { isSampled } from './domain/sample.ts';
-import { DATASET, FUNCTION, FUNCTION_SPEC, SPEC, TENANT, World } from './fixture.ts';
-import { addressOf } from './functions.ts';
+import { DATASET, TENANT, World } from './fixture.ts';
 import { contextOf } from './index.ts';
-import { emptyHead, growSample, targetsFor } from './learn.ts';
-import { PieceStore } from './sealed-state.ts';
+import { makeState } from './made-state.fixture.ts';
 
 const json = process.argv.includes('--json');
 const say = json ? console.error : console.log;
@@ -43,6 +34,8 @@ const FEATURES = 768;
 const BITS = 64;
 const SIZE = COPIES * BLOCK_ROWS;
 const BAR_SECONDS = 5;
+/** How long the service is up before the first request. */
+const UP_MS = option('up', 10_000);
 
 /** Items of a wide person, as far from each other as they can be. */
 const WIDE_ITEMS = 20;
@@ -51,111 +44,6 @@ const WIDE_ITEMS = 20;
 function personOf(position: number): string {
   const wide = position % (SIZE / WIDE_ITEMS);
   return wide < WIDE ? `w${wide}` : `p${position % (SIZE / 2)}`;
-}
-
-/** Commits the state as the function's first version. */
-async function build(world: World): Promise<void> {
-  const { functions } = contextOf(world.deps);
-  const address = addressOf(TENANT, 'shapes');
-  const options = { seed: 'bench', featureDim: FEATURES, codeBits: BITS, lambda: 65_536 };
-  const spec = { ...FUNCTION_SPEC, ...options, featureSeed: options.seed };
-  const created = newEvent(EVENT.hashFunctionCreated, { function: FUNCTION, spec });
-  await functions.aggregates.propose(TENANT, address.id, () => [created]);
-  const before = await functions.load(address);
-  await functions.change(address, before, 'built', async (attempt) => {
-    const head = emptyHead(world.datasetSpec, partSpecs(), options);
-    const [empty] = head.parts;
-    assert(empty, 'there is one part');
-    const random = seededRandom('erasure-bench');
-    const labelBytes = labelBytesOf(SPEC.label.classes.length);
-    const labels = new Uint8Array(BLOCK_ROWS).map((_, row) => labelBits([row % 3], labelBytes)[0]!);
-    const features = random.bytes(BLOCK_ROWS * FEATURES).map((byte, at) => {
-      if (at % FEATURES === FEATURES - 1) return 127;
-      return (byte & 127) >> (at % 3 === Math.floor(at / FEATURES) % 3 ? 0 : 2);
-    });
-    const one = addItems(emptyStatistics(FEATURES, BITS), {
-      features,
-      targets: targetsFor(empty, labels, labelBytes),
-    });
-    const times = (sums: Float64Array): Float64Array => sums.map((sum) => COPIES * sum);
-    const statistics = { ...one, items: SIZE, gram: times(one.gram), cross: times(one.cross) };
-    const fn = fitHashFunction(statistics, { ...empty.fn, version: 1 });
-    const copied = (bytes: Uint8Array): Uint8Array => {
-      const out = new Uint8Array(COPIES * bytes.length);
-      for (let copy = 0; copy < COPIES; copy++) out.set(bytes, copy * bytes.length);
-      return out;
-    };
-    const ids = secureRandom().bytes(SIZE * ITEM_ID_BYTES);
-    const numbers = new Map<string, number>();
-    const owners = Uint32Array.from({ length: SIZE }, (_, position) => {
-      const person = personOf(position);
-      if (!numbers.has(person)) numbers.set(person, numbers.size);
-      return numbers.get(person)!;
-    });
-    const store = new PieceStore(functions.state, TENANT);
-    store.attempt = attempt;
-    const index = CodeIndex.create({
-      store,
-      random: secureRandom(),
-      codeBits: BITS,
-      classes: SPEC.label.classes.length,
-    });
-    const blocks: BlockRef[] = [];
-    let sample: { halvings: number; block: FeatureBlock | undefined } = { halvings: 0, block: undefined };
-    for (let copy = 0; copy < COPIES; copy++) {
-      const first = copy * BLOCK_ROWS;
-      const block: FeatureBlock = {
-        positions: Uint32Array.from({ length: BLOCK_ROWS }, (_, row) => first + row),
-        featureDim: FEATURES,
-        labelBytes,
-        labels,
-        features,
-      };
-      blocks.push((await storeBlock(attempt, block))!);
-      const { halvings } = sample;
-      const sampled = [...block.positions.keys()].filter((row) => isSampled(ids, first + row, halvings));
-      sample = growSample(sample, { block, sampled }, (at) => ids.subarray(at * ITEM_ID_BYTES));
-    }
-    const stored = await storeBlock(attempt, sample.block!);
-    const part: Part = { ...empty, fn, statistics, blocks, sample: { ...sample, block: stored } };
-    const change = await index.append({
-      ids,
-      codes: copied(encodeFeatures(fn, features)),
-      fnVersions: new Uint32Array(SIZE).fill(1),
-      modalities: new Uint8Array(SIZE),
-      labels: copied(labels),
-      owners,
-      aliases: [...numbers.keys()],
-    });
-    attempt.open = change;
-    const items = Iterator.from(labels.keys()).map((row) => ({
-      fnVersion: 1,
-      modality: 0,
-      labels: [row % 3],
-    }));
-    const counts = countItems(head.live, items, 1);
-    const live = {
-      codes: counts.codes.map((entry) => ({ ...entry, codes: COPIES * entry.codes })),
-      labels: counts.labels.map((entry) => ({ ...entry, items: COPIES * entry.items })),
-    };
-    const root = FUNCTION_SPEC.root;
-    return {
-      head: { ...head, version: 1, root, lastPosition: SIZE, live, parts: [part], index: change.manifest },
-      index,
-      store,
-      replaced: [],
-      promotion: {
-        erasure: '',
-        needles: undefined,
-        proof: undefined,
-        claims: [],
-        statisticsMs: 0,
-        solveMs: 0,
-        oldCodesRootBefore: new Uint8Array(0),
-        oldCodesRootAfter: new Uint8Array(0),
-      },
-    };
-  });
 }
 
 const seconds = (sinceMs: number): number => (performance.now() - sinceMs) / 1_000;
@@ -182,13 +70,15 @@ try {
   const world = new World(bus);
   world.commitRoot([]);
   const buildMs = performance.now();
-  await build(world);
+  await makeState(world, { copies: COPIES, featureDim: FEATURES, codeBits: BITS, personOf });
   say(`built ${SIZE} codes in ${seconds(buildMs).toFixed(1)} s`);
   const { api, close } = await world.service();
   const openMs = performance.now();
   await api.search({ $case: 'code', value: new Uint8Array(BITS / 8) }, 10);
   const opened = seconds(openMs);
   say(`opened by a new process in ${opened.toFixed(2)} s`);
+  // A service hashes the ledger's subtrees between answers once it has opened an index; before that, an erasure does what is left of it.
+  await sleep(UP_MS);
   const plant = { kind: 'planted', bytes: secureRandom().bytes(32) };
   const planted = join(directory, 'planted');
   writeFileSync(planted, plant.bytes);
@@ -255,6 +145,7 @@ try {
         measured,
         toFact: spread(toFact),
         openSeconds: opened,
+        upSeconds: UP_MS / 1_000,
         residualOccurrences: residual,
         scannedBytes: scanned,
         erasedLeaves: leaves,

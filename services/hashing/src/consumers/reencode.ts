@@ -17,8 +17,12 @@ import { countItems, type LiveCounts } from '../domain/head.ts';
 import { type NewCode, openBlock } from '../erase.ts';
 import { HASHING_SERVICE } from '../errors.ts';
 import type { Address, Prepared } from '../functions.ts';
+import { breathe } from '../learn.ts';
 import type { Learned, LiveItem } from '../learned.ts';
 import type { Attempt } from '../sealed-state.ts';
+
+/** Rows that are encoded between two breaths. */
+const STEP_ROWS = 256;
 
 /** A re-encoding with what is left to do; undefined where that is nothing. */
 export function reencodingLeft(
@@ -96,18 +100,20 @@ async function dueCodes(
     );
     if (!ref) continue;
     const { positions, features, featureDim } = await openBlock(base, ref);
-    const due = [...positions.entries()]
-      .map(([row, position]) => ({ row, item: base.liveAt(position) }))
-      .filter(({ item }) => item.fnVersion < toVersion);
-    const all = encodeFeatures(fn, features);
-    assert(all.length === (features.length / featureDim) * codeBytes, 'a code for each row');
-    return {
-      old: due.map(({ item }) => item),
-      codes: due.map(({ row, item }) => ({
-        itemId: item.itemId,
-        code: all.slice(row * codeBytes, (row + 1) * codeBytes),
-      })),
-    };
+    const old: LiveItem[] = [];
+    const codes: NewCode[] = [];
+    for (let at = 0; at < positions.length; at += STEP_ROWS) {
+      const step = positions.subarray(at, at + STEP_ROWS);
+      const encoded = encodeFeatures(fn, features.subarray(at * featureDim, (at + step.length) * featureDim));
+      for (const [row, position] of step.entries()) {
+        const item = base.liveAt(position);
+        if (item.fnVersion >= toVersion) continue;
+        old.push(item);
+        codes.push({ itemId: item.itemId, code: encoded.slice(row * codeBytes, (row + 1) * codeBytes) });
+      }
+      await breathe();
+    }
+    return { old, codes };
   }
   throw HASHING_SERVICE.STATE_DAMAGED('no feature block has the codes that are to be moved');
 }
