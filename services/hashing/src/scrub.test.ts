@@ -184,6 +184,31 @@ for (const isGone of [false, true]) {
   });
 }
 
+test('the first of several blocks comes back into its place, and the sample into its order', async () => {
+  const many = makeRecords('a', 2_100, [0, 1]);
+  const world = await World.with(...many);
+  const { api, close } = await world.service();
+  await api.create(FUNCTION_SPEC);
+  await api.settled();
+  await close();
+  const context = world.context();
+  await context.functions.serving(ADDRESS);
+  assert.deepEqual(
+    serving(context).head.parts[0]!.blocks.map(({ rows }) => rows),
+    [4_096, 104],
+  );
+  const before = digests(serving(context));
+  await damage(world, referenceTo(serving(context), 'block'));
+  await damage(world, referenceTo(serving(context), 'sample'));
+  const two = { ...NONE, blocks: 1, samples: 1 };
+  assert.deepEqual(await scrub(context, ADDRESS), { damaged: two, mended: two });
+  assert.deepEqual(await readsAll(world), before);
+  await damage(world, referenceTo(serving(context), 'block'));
+  await erase(context, TENANT, world.started('a4'));
+  assert.equal(serving(context).sumsDigest, trainedDigests(many.filter(({ alias }) => alias !== 'a4')).sums);
+  await readsAll(world);
+});
+
 /** Two modalities, of which a record may lack one. */
 const TWO: DatasetSpec = {
   ...SPEC,
@@ -269,6 +294,7 @@ test('a disk that is full at any write of a mending: nothing changes, no key is 
   for (const kind of ['head', 'segment', 'block', 'sample'] as const)
     await damage(world, referenceTo(serving(context), kind));
   const keys = world.liveKeys;
+  const objects = await world.objectCount();
   const { appendMany, append } = world.bus;
   let refusals = 0;
   for (let allowed = 0; ; allowed++) {
@@ -293,6 +319,7 @@ test('a disk that is full at any write of a mending: nothing changes, no key is 
     }
     assert.deepEqual(digests(serving(context)), before);
     assert.deepEqual(world.liveKeys, keys);
+    assert.equal(await world.objectCount(), objects);
   }
   Object.assign(world.bus, { appendMany, append });
   assert.ok(refusals >= 8, `only ${refusals} writes were refused`);

@@ -10,7 +10,7 @@
 import { EVENT, type events } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
 import type { SealedArtefacts } from '@lethe/service';
-import { assert, hex, sha256 } from '@lethe/std';
+import { assert, hex, sha256, sleep } from '@lethe/std';
 import { counter, type Measure } from '@lethe/telemetry';
 import { storeBlock } from './consumers/erasure.ts';
 import type { HashingContext } from './context.ts';
@@ -69,6 +69,9 @@ export interface Scrubbed {
 
 const NOTHING: PieceCounts = { heads: 0, segments: 0, blocks: 0, samples: 0, duplicates: 0 };
 
+/** So many times as long as a block takes, a scrub rests after it: at full speed it would slow answers and changes down for seconds. */
+const REST = 3;
+
 /** Reads everything that a version has stored. Other errors of the store than loss pass through. */
 async function lookAt(
   sealed: SealedArtefacts,
@@ -88,9 +91,10 @@ async function lookAt(
   for (const [number, part] of head.parts.entries()) {
     const lost: number[] = [];
     for (const [at, ref] of part.blocks.entries()) {
+      const startMs = performance.now();
       if (!(await blockOrLoss(learned, ref))) lost.push(at);
+      await sleep(REST * (performance.now() - startMs));
       signal?.throwIfAborted();
-      await breathe();
     }
     blocks.push(lost);
     if (part.sample.block && !(await blockOrLoss(learned, part.sample.block))) samples.push(number);
