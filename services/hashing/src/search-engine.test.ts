@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { afterEach, test } from 'node:test';
 import { type CodeTable, laneBits } from '@lethe/hashing';
 import { seededRandom, silentLogger } from '@lethe/std';
 import { Turns } from './context.ts';
-import { eventually } from './fixture.ts';
+import { closeAll, eventually, TENANT, World } from './fixture.ts';
+import { addressOf } from './functions.ts';
+import { makeState } from './made-state.fixture.ts';
 import { SearchEngine, type SearchSettings } from './search-engine.ts';
+
+afterEach(closeAll);
 
 const CODES = 400_000;
 const random = seededRandom('search-engine');
@@ -94,4 +98,51 @@ test('a thread that ends costs no answer: one thread searches, then new ones are
   assert.deepEqual(answers(table), expected);
   assert.equal(warnings.length, 1);
   await engine.close();
+});
+
+test('a replica with threads and a multi-index answers as one without: a contained person is in no answer, an erasure leaves nothing', async () => {
+  const world = await World.with();
+  const blocks = 31;
+  const size = 4_096 * blocks;
+  const made = seededRandom('search-engine', 'service').bytes(8 * size);
+  for (let i = 0; i < size; i++) made.copyWithin(8 * i, 8 * (i % 4_096), 8 * (i % 4_096) + 6);
+  const personOf = (position: number): string => `p${position % 1_000}`;
+  await makeState(world, { copies: blocks, featureDim: 32, codeBits: 64, personOf, codes: () => made });
+  const one = await world.service({ search: { threads: 1, tabledFrom: size + 1 } });
+  const two = await world.service({ search: { ...quiet, threads: 2, tabledFrom: size } });
+  const asked = [5, 1_005, 4_000].map((i) => made.slice(8 * i, 8 * i + 8));
+  const answersOf = async ({ api }: typeof one) => {
+    const out = [];
+    for (const value of asked) {
+      const query = { $case: 'code' as const, value };
+      const filter = { modalities: [], labelsAny: [1], labelsAll: [], functionVersions: [] };
+      for (const conditions of [{}, { radius: 12 }, { filter }])
+        out.push((await api.search(query, 20, conditions)).neighbours);
+    }
+    return out;
+  };
+  const same = async () => {
+    const [alone, several] = [await answersOf(one), await answersOf(two)];
+    assert.deepEqual(several, alone);
+    return several.flat().map(({ subjectAlias }) => subjectAlias);
+  };
+  assert.ok((await same()).includes('p5'));
+  await new Promise((done) => setTimeout(done, 300));
+  assert.ok((await same()).includes('p5'));
+  await world.request('p5');
+  await world.contained();
+  assert.ok(!(await same()).includes('p5'));
+  await world.startErasure('p5');
+  const { claims } = await world.erased();
+  assert.equal(claims[1]?.details.residualInIndexMemory, '0');
+  assert.equal(claims[1]?.details.erasedLeaves, String(Math.ceil((size - 5) / 1_000)));
+  assert.ok(!(await same()).includes('p5'));
+  // The replica that did not erase has opened the version without the person.
+  const context = world.context();
+  const { current } = await context.functions.load(addressOf(TENANT, 'shapes'));
+  const versions = async () => [(await one.api.get()).version, (await two.api.get()).version];
+  await eventually(async () =>
+    (await versions()).every((version) => version === current?.version) ? true : undefined,
+  );
+  assert.ok(!(await same()).includes('p5'));
 });
