@@ -7,7 +7,7 @@ import { encodePayload, encodeSpec, loadMnist } from '@lethe/datasets';
 import { voteLabel } from '@lethe/hashing';
 import { assert } from '@lethe/std';
 import { erase } from './consumers/erasure.ts';
-import { DATASET, FUNCTION_SPEC, TENANT, World } from './fixture.ts';
+import { DATASET, eventually, FUNCTION_SPEC, TENANT, World } from './fixture.ts';
 import { addressOf } from './functions.ts';
 
 const { spec, waves, test } = loadMnist();
@@ -33,6 +33,10 @@ await timed('create: learn the first wave', async () => {
   await api.create(hashing.HashFunctionSpec.fromPartial({ root: FUNCTION_SPEC.root }));
   await api.settled();
 });
+const scored = async (versions: number) =>
+  await eventually(async () => ((await api.metrics()).rows.length >= versions ? true : undefined));
+// They hold the function's turn: the update would wait for those of the first wave.
+await timed('  scores of the first version', () => scored(1));
 const updated = await timed('update: learn the second wave', async () => {
   await api.update(world.commitRoot(second));
   return await api.settled();
@@ -40,6 +44,7 @@ const updated = await timed('update: learn the second wave', async () => {
 console.log(
   `  of it features and sums ${updated.statisticsMs.toFixed(0)} ms, solve ${updated.solveMs.toFixed(0)} ms`,
 );
+await timed('  scores of the second version', () => scored(2));
 const payloads = test.map((record) => encodePayload(spec, { values: record.values }));
 await timed('1,000 searches by payload, k = 10', async () => {
   for (const value of payloads.slice(0, 1_000)) await api.search({ $case: 'payload', value }, 10);

@@ -18,7 +18,7 @@ export interface SearchSettings {
   readonly threads?: number;
   /** Size of an index from which several threads search it; below, waking them costs more than they save. Default 100,000. */
   readonly pooledFrom?: number;
-  /** Size of an index from which a multi-index is tried; building it stops answers for about a second a million codes. Default 1,000,000. */
+  /** Size of an index from which a multi-index is tried; building it stops answers for about a third of a second a million codes. Default 1,000,000. */
   readonly tabledFrom?: number;
   /** How long after the loss of a thread new ones are started; default 10 s. */
   readonly restartMs?: number;
