@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { hashing } from '@lethe/contracts';
 import { decodePayload, encodePayload } from '@lethe/datasets';
+import { EVENTS, STREAMS } from '@lethe/events';
 import { codeMargins } from '@lethe/hashing';
 import { hex, LetheError } from '@lethe/std';
 import { onRootRequested } from './consumers/learn.ts';
@@ -301,6 +302,36 @@ test('a change of the quarantine between the steps of a re-encoding keeps both',
   await eventually(async () => (world.liveKinds.length === 4 ? true : undefined));
   assert.deepEqual(world.liveKinds.toSorted(), ['block', 'block', 'head', 'segment']);
   await end();
+});
+
+test('a change that is killed or meets a full disk changes nothing, and leaves no key after the next one', async () => {
+  const { world, api, close, replica } = await guarded();
+  await api.update(world.commitRoot([...SECOND, ...ODD]));
+  await api.settled();
+  await close();
+  const keys = world.liveKeys;
+  const held = await listed(replica);
+  const itemIds = [held[0]!.itemId];
+  const request = { name: FUNCTION, itemIds, resolution: RESOLUTION_RELEASE };
+  const { appendMany } = world.bus;
+  world.bus.appendMany = async (stream, messages) => {
+    if (stream === STREAMS.artefacts) throw EVENTS.STREAM_FULL('full');
+    return await appendMany.call(world.bus, stream, messages);
+  };
+  await assert.rejects(resolveQuarantine(replica, request), coded('LETHE-2002'));
+  world.bus.appendMany = appendMany;
+  assert.deepEqual(world.liveKeys, keys);
+  assert.deepEqual(ids(await listed(replica)), ids(held));
+
+  const killed = world.context();
+  killed.functions.aggregates.propose = () => Promise.reject(new Error('killed'));
+  await assert.rejects(resolveQuarantine(killed, request), /killed/u);
+  assert.equal(world.liveKeys.length, keys.length + 1, 'the head of the attempt is still there');
+  const fresh = world.context();
+  assert.deepEqual(ids(await listed(fresh)), ids(held));
+  await resolveQuarantine(fresh, request);
+  assert.deepEqual(ids(await listed(fresh)), ids(held.slice(1)));
+  assert.equal(world.liveKeys.length, keys.length);
 });
 
 test('what cannot be done is refused with a code', async () => {
