@@ -232,6 +232,14 @@ export class HashFunctions {
     }
   }
 
+  /** Opens the version in memory from the store again: its memory is damaged. To be called in the function's turn. */
+  async reopen(address: Address): Promise<void> {
+    const before = this.#serving.get(address.name)?.learned;
+    this.#forget(address);
+    before?.retire(() => undefined);
+    await this.refresh(address);
+  }
+
   /** Exactly the version that a fact names, for a change that starts from it. @throws LETHE-4209 */
   async version(address: Address, promoted: events.HashFunctionPromoted): Promise<Learned> {
     const cached = this.#serving.get(address.name)?.learned;

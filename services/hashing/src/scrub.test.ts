@@ -115,6 +115,19 @@ for (const isGone of [false, true]) {
   }
 }
 
+test('a segment that is damaged in memory comes from the store again', async () => {
+  const { world, context } = await learned();
+  const before = digests(serving(context));
+  const { index } = serving(context);
+  index.segments()[0]!.columns.salts[5]! ^= 1;
+  assert.deepEqual(await scrub(context, ADDRESS), { damaged: NONE, mended: NONE });
+  assert.notEqual(serving(context).index, index);
+  assert.throws(() => index.manifest(), /LETHE-2615/);
+  const { damagedInMemory } = await serving(context).index.scrub();
+  assert.deepEqual(damagedInMemory, []);
+  assert.deepEqual(await readsAll(world), before);
+});
+
 test('everything at once is mended at once', async () => {
   const { world, context } = await learned();
   const before = digests(serving(context));

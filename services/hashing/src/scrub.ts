@@ -146,12 +146,7 @@ export async function scrub(
   const { current: now } = await functions.load(address);
   if (now?.state?.object !== state.object) return undefined;
   const damaged = countsOf(damage);
-  if (damage.memory.length > 0) {
-    logger.error('segments in memory are damaged: this process must be restarted', {
-      function: address.name,
-      segments: damage.memory.length,
-    });
-  }
+  if (damage.memory.length > 0) await reopen(context, address, damage);
   if (sumOf(damaged) === 0) return { damaged, mended: NOTHING };
   logger.warn('stored pieces of a function are damaged or gone', { function: address.name, ...damaged });
   count(damagedTotal, damaged);
@@ -159,6 +154,18 @@ export async function scrub(
   logger.warn('pieces of a function were stored again', { function: address.name, ...mended });
   count(mendedTotal, mended);
   return { damaged, mended };
+}
+
+/** Segments that are damaged in memory come from the store, unless they are damaged there as well: then nobody has them. */
+async function reopen(
+  { functions, logger }: HashingContext,
+  address: Address,
+  damage: Damage,
+): Promise<void> {
+  const details = { function: address.name, segments: damage.memory.length };
+  logger.error('segments in the memory of this process are damaged', details);
+  if (damage.segments.length === 0 && !damage.head)
+    await functions.inTurn(address, () => functions.reopen(address));
 }
 
 function count(total: Measure, counts: PieceCounts): void {
