@@ -50,9 +50,8 @@ abstract class Buffered implements RandomSource {
   }
 
   uniform(): number {
-    const high = this.u32() >>> 5;
-    const low = this.u32() >>> 6;
-    return (high * 67_108_864 + low) / 9_007_199_254_740_992;
+    const high = this.u32();
+    return uniformOf(high, this.u32());
   }
 
   below(bound: number): number {
@@ -108,6 +107,19 @@ export function seededRandom(...seed: readonly (string | number | Uint8Array)[])
   });
   return new Seeded(hash.digest());
 }
+
+/** What `count` calls of `random.uniform()` would give, in less than half of their time. */
+export function uniforms(random: RandomSource, count: number): Float64Array {
+  const words = new DataView(random.bytes(8 * count).buffer);
+  const out = new Float64Array(count);
+  for (let i = 0; i < count; i++)
+    out[i] = uniformOf(words.getUint32(8 * i, true), words.getUint32(8 * i + 4, true));
+  return out;
+}
+
+/** The 53 bits of two words, as a number in [0, 1). */
+const uniformOf = (high: number, low: number): number =>
+  ((high >>> 5) * 67_108_864 + (low >>> 6)) / 9_007_199_254_740_992;
 
 /** Fisher-Yates in place. @returns the same array */
 export function shuffle<T extends { length: number; [index: number]: unknown }>(
