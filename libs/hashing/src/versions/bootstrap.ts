@@ -13,7 +13,7 @@
  * The sampling unit is a query; queries of one person have to be thinned to one, or the bound is too narrow. The gallery is fixed: the bound speaks about other
  * queries against this gallery.
  */
-import type { RandomSource } from '@lethe/std';
+import { type RandomSource, uniforms } from '@lethe/std';
 
 /** Differences of AP lie in [-1, 1]. */
 const WORST = -1;
@@ -29,14 +29,15 @@ export function lowerBoundOfMean(
   resamples: number,
   random: RandomSource,
 ): number {
-  const exponential = (): number => -Math.log1p(-random.uniform());
   const means = Float64Array.from({ length: resamples }, () => {
-    let weights = exponential();
-    let sum = weights * WORST;
-    for (const difference of differences) {
-      const weight = exponential();
+    // Exponential weights; the first is that of the query that nobody has asked.
+    const drawn = uniforms(random, differences.length + 1);
+    let weights = 0;
+    let sum = 0;
+    for (let i = 0; i < drawn.length; i++) {
+      const weight = -Math.log1p(-drawn[i]!);
       weights += weight;
-      sum += weight * difference;
+      sum += weight * (i === 0 ? WORST : differences[i - 1]!);
     }
     return sum / weights;
   }).sort();
