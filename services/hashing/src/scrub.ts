@@ -70,7 +70,7 @@ export interface Scrubbed {
 const NOTHING: PieceCounts = { heads: 0, segments: 0, blocks: 0, samples: 0, duplicates: 0 };
 
 /** So many times as long as a block takes, a scrub rests after it: at full speed it would slow answers and changes down for seconds. */
-const REST = 3;
+const REST = 9;
 
 /** Reads everything that a version has stored. Other errors of the store than loss pass through. */
 async function lookAt(
