@@ -4,7 +4,7 @@ import {
   encodeFeatures,
   expectedAveragePrecision,
   type HashFunction,
-  popcount32,
+  popcount64,
 } from '@lethe/hashing';
 import { compareBytes, concatBytes, hex } from '@lethe/std';
 import { labelsOfBits } from './domain/blocks.ts';
@@ -135,7 +135,7 @@ export async function precisions(
 /** Codes of the items of one set of labels: which of them are relevant is then one question for all. */
 interface Shelf {
   readonly labels: readonly number[];
-  /** [n, ceil(K / 32)]. */
+  /** [n, 2 ceil(K / 64)]. */
   readonly words: Int32Array;
 }
 
@@ -154,14 +154,15 @@ function shelvesOf(gallery: readonly Ranked[], codeBits: number): Shelf[] {
 function countDistances(query: Int32Array, words: Int32Array, counts: Uint32Array): void {
   for (let at = 0; at < words.length; ) {
     let d = 0;
-    for (let w = 0; w < query.length; w++) d += popcount32(query[w]! ^ words[at++]!);
+    for (let w = 0; w < query.length; w += 2, at += 2)
+      d += popcount64(query[w]! ^ words[at]!, query[w + 1]! ^ words[at + 1]!);
     counts[d]!++;
   }
 }
 
-/** Codes as 32-bit words, [n, ceil(K / 32)]; the bits beyond K are 0. */
+/** Codes as pairs of 32-bit words, [n, 2 ceil(K / 64)]; the bits beyond K are 0. */
 function wordsOf(codes: readonly Uint8Array[], codeBits: number): Int32Array {
-  const bytes = 4 * Math.ceil(codeBits / 32);
+  const bytes = 8 * Math.ceil(codeBits / 64);
   const out = new Uint8Array(codes.length * bytes);
   for (const [i, code] of codes.entries()) out.set(code, i * bytes);
   return new Int32Array(out.buffer);
