@@ -3,24 +3,21 @@
  * memory, in turns: queries one by one, 16 and 160 together. Two threads need two idle cores: read the load beside the figures, and what the
  * machine gives (`unrelated`): how much the scan of one thread slows down while another thread, of which it knows nothing, scans a table of its own.
  */
-import { cpus, loadavg } from 'node:os';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { CodeTable } from '@lethe/hashing';
+import { CodeTable, type Neighbour } from '@lethe/hashing';
+import { ascendingIds, median, report, round, timed } from '@lethe/hashing/bench';
 import { seededRandom } from '@lethe/std';
 import { SearchPool } from './threads.ts';
 
-const json = process.argv.includes('--json');
 const COUNT = 1_000_000;
 const QUERIES = 160;
 const ROUNDS = 9;
 const K = 10;
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-
 function tableOf(bits: number): CodeTable {
   const random = seededRandom('threads bench', bits);
   const table = new CodeTable(bits, { shared: true });
-  table.addAll(random.bytes(16 * COUNT), random.bytes((bits / 8) * COUNT));
+  table.addAll(ascendingIds(COUNT), random.bytes((bits / 8) * COUNT));
   return table;
 }
 
@@ -51,13 +48,11 @@ async function unrelated(table: CodeTable): Promise<number> {
       Atomics.notify(word, 0);
       // The other thread ends what it has begun, or begins.
       await new Promise((next) => setTimeout(next, 300));
-      const from = performance.now();
-      table.searchAll(queries, K);
-      times[way].push(performance.now() - from);
+      times[way].push(timed(() => table.searchAll(queries, K)));
     }
   }
   await other.terminate();
-  return Number(((2 * median(times.alone)) / median(times.together)).toFixed(2));
+  return round((2 * median(times.alone)) / median(times.together));
 }
 
 async function measure(bits: number) {
@@ -68,12 +63,10 @@ async function measure(bits: number) {
   const times = sizes.map(() => ({ one: [] as number[], two: [] as number[] }));
   const found = { one: '', two: '' };
   const run = (way: 'one' | 'two', size: number, into: number[]) => {
-    const lists = [];
+    const lists: Neighbour[][] = [];
     for (let q = 0; q < QUERIES; q += size) {
-      const from = performance.now();
-      const part = table.searchAll(queries.subarray((q * bits) / 8, ((q + size) * bits) / 8), K);
-      into.push((performance.now() - from) / size);
-      lists.push(...part);
+      const some = queries.subarray((q * bits) / 8, ((q + size) * bits) / 8);
+      into.push(timed(() => lists.push(...table.searchAll(some, K))) / size);
     }
     found[way] = JSON.stringify(lists);
   };
@@ -91,9 +84,9 @@ async function measure(bits: number) {
   }
   pool.detach(table);
   const [single, sixteen, batch] = times.map(({ one, two }) => ({
-    oneThreadMs: Number(median(one).toFixed(4)),
-    twoThreadsMs: Number(median(two).toFixed(4)),
-    speedUp: Number((median(one) / median(two)).toFixed(2)),
+    oneThreadMs: round(median(one)),
+    twoThreadsMs: round(median(two)),
+    speedUp: round(median(one) / median(two)),
   }));
   return {
     codes: COUNT,
@@ -109,7 +102,6 @@ async function measure(bits: number) {
 
 if (!isMainThread) searchWhileTold(workerData);
 
-const loadBefore = loadavg()[0];
 const runs = [await measure(64), await measure(128), await measure(256)];
 const bars = runs.map(({ bits, batch, identical }) => ({
   what: `${bits} bit, 1 M codes, ${QUERIES} queries: two threads over one`,
@@ -117,12 +109,4 @@ const bars = runs.map(({ bits, batch, identical }) => ({
   value: batch.speedUp,
   met: identical && batch.speedUp >= 1.7,
 }));
-const machine = {
-  processor: cpus()[0]?.model,
-  cores: cpus().length,
-  node: process.version,
-  loadBefore,
-  loadAfter: loadavg()[0],
-};
-const report = { bench: 'hashing threads', machine, runs, bars };
-console.log(json ? JSON.stringify(report) : JSON.stringify(report, undefined, 1));
+report('hashing threads', { runs }, bars);

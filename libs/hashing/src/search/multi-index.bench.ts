@@ -4,10 +4,9 @@
  * The three ways take every order in turn, and before each search a scan empties the caches: whoever came later would find its part of
  * the tables there. Ids of all three must be equal for every query.
  */
-import { cpus, loadavg } from 'node:os';
+import { report, round, type Times, timed, timesOf } from './bench.fixture.ts';
 import { CodeTable } from './table.ts';
 
-const json = process.argv.includes('--json');
 const COUNT = Number(process.argv.slice(2).find((word) => /^\d+$/.test(word)) ?? 10_000_000);
 const QUERIES = 120;
 /** Not counted: they are for the compilers. */
@@ -62,24 +61,6 @@ function clusters(): Uint8Array {
   return codes;
 }
 
-const round = (value: number) => Number(value.toFixed(3));
-
-function summary(ms: readonly number[]) {
-  const sorted = ms.toSorted((a, b) => a - b);
-  const at = (share: number) => round(sorted[Math.floor(share * (sorted.length - 1))]!);
-  return {
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    meanMs: round(ms.reduce((sum, one) => sum + one, 0) / ms.length),
-  };
-}
-
-const timed = (work: () => void) => {
-  const from = performance.now();
-  work();
-  return performance.now() - from;
-};
-
 function tableOf(codes: Uint8Array) {
   const table = new CodeTable(64);
   const ids = fill(16 * COUNT, generator(7));
@@ -110,7 +91,7 @@ function measure(table: CodeTable, data: string, query: () => Uint8Array) {
     });
     identical &&= found.every((one) => one === found[0]);
   }
-  const [scan, multiIndex, auto] = WAYS.map((way) => summary(times[way])) as [Summary, Summary, Summary];
+  const [scan, multiIndex, auto] = WAYS.map((way) => timesOf(times[way])) as [Times, Times, Times];
   const over = (key: 'p50Ms' | 'meanMs') => round(auto[key] / Math.min(scan[key], multiIndex[key]));
   return {
     data,
@@ -122,9 +103,7 @@ function measure(table: CodeTable, data: string, query: () => Uint8Array) {
     autoOverBetter: { p50: over('p50Ms'), mean: over('meanMs') },
   };
 }
-type Summary = ReturnType<typeof summary>;
 
-const loadBefore = loadavg()[0];
 const clustered = clusters();
 const offCentre = (flips: number) => () => {
   const centre = 100 * (next() % Math.floor(COUNT / 100));
@@ -153,19 +132,4 @@ const bars = [
     met: identical && autoOverBetter.p50 <= 1.1 && autoOverBetter.mean <= 1.1,
   })),
 ];
-const machine = {
-  processor: cpus()[0]?.model,
-  cores: cpus().length,
-  node: process.version,
-  loadBefore,
-  loadAfter: loadavg()[0],
-};
-const report = {
-  bench: 'hashing multi-index',
-  machine,
-  codes: COUNT,
-  built: [first.built, second.built],
-  runs,
-  bars,
-};
-console.log(json ? JSON.stringify(report) : JSON.stringify(report, undefined, 1));
+report('hashing multi-index', { codes: COUNT, built: [first.built, second.built], runs }, bars);

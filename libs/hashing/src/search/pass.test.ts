@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '@lethe/std';
+import { ascendingIds } from './bench.fixture.ts';
 import { CodeTable, laneBits } from './table.ts';
-
-/** Ids that ascend with the lanes. */
-function ascendingIds(count: number): Uint8Array {
-  const ids = new Uint8Array(16 * count);
-  const view = new DataView(ids.buffer);
-  for (let i = 0; i < count; i++) view.setUint32(16 * i + 12, i);
-  return ids;
-}
 
 test('many queries together find what each finds alone: all widths, any number of queries, filters, ties', () => {
   for (const codeBits of [8, 40, 64, 72, 128, 136, 192, 256]) {

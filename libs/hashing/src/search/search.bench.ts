@@ -5,38 +5,17 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { seededRandom } from '@lethe/std';
+import { ascendingIds, report, round, timed, timesOf } from './bench.fixture.ts';
 import { CodeTable } from './table.ts';
 
-const json = process.argv.includes('--json');
 const COUNT = 1_000_000;
 const QUERIES = 200;
 const ROUNDS = 5;
 const K = 10;
-
-interface Times {
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly queriesPerSecond: number;
-}
-
-function timesOf(ms: readonly number[]): Times {
-  const sorted = ms.toSorted((a, b) => a - b);
-  const sum = ms.reduce((a, b) => a + b, 0);
-  const at = (share: number) => Number(sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(4));
-  return { p50Ms: at(0.5), p99Ms: at(0.99), queriesPerSecond: Math.round((1000 * ms.length) / sum) };
-}
-
-/** Ids that ascend with the lanes, so that native.c, which knows lanes only, breaks ties as we do. */
-function ascendingIds(count: number): Uint8Array {
-  const ids = new Uint8Array(16 * count);
-  const view = new DataView(ids.buffer);
-  for (let i = 0; i < count; i++) view.setUint32(16 * i + 12, i);
-  return ids;
-}
 
 const folder = mkdtempSync(join(tmpdir(), 'lethe-search-'));
 const file = (name: string) => join(folder, name);
@@ -53,9 +32,8 @@ function measure(bits: number, noNative: string | undefined) {
   const codes = random.bytes((bits / 8) * COUNT);
   const queries = random.bytes((bits / 8) * QUERIES);
   const table = new CodeTable(bits);
-  const start = performance.now();
-  table.addAll(ascendingIds(COUNT), codes);
-  const addAllMs = performance.now() - start;
+  const ids = ascendingIds(COUNT);
+  const addAllMs = timed(() => table.addAll(ids, codes));
   const queryOf = (q: number) => queries.subarray((q * bits) / 8, ((q + 1) * bits) / 8);
   // The optimising compiler replaces the first compiler's code after some queries.
   for (let q = 0; q < QUERIES; q++) table.search(queryOf(q), K);
@@ -85,30 +63,29 @@ function measure(bits: number, noNative: string | undefined) {
   }
   const batch: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const from = performance.now();
-    table.searchAll(queries, K);
-    batch.push((performance.now() - from) / QUERIES);
+    batch.push(timed(() => table.searchAll(queries, K)) / QUERIES);
   }
   const one = timesOf(ours);
   const reference = noNative ? undefined : timesOf(native);
-  const ratio = reference && reference.p50Ms / one.p50Ms;
+  const together = timesOf(batch);
+  const overNative = (p50Ms: number) => (reference ? round(reference.p50Ms / p50Ms) : undefined);
   return {
     codes: COUNT,
     bits,
     k: K,
     addAllMs: Math.round(addAllMs),
     oneThread: one,
-    batchOf200: timesOf(batch),
+    batchOf200: together,
     native: reference ?? noNative,
     identicalToNative: noNative ? undefined : identical,
-    ratioToNative: ratio && Number(ratio.toFixed(3)),
-    p99OverP50: Number((one.p99Ms / one.p50Ms).toFixed(2)),
+    ratioToNative: overNative(one.p50Ms),
+    batchRatioToNative: overNative(together.p50Ms),
+    p99OverP50: round(one.p99Ms / one.p50Ms),
   };
 }
 
 try {
   const noNative = compile();
-  const loadBefore = loadavg()[0]!;
   const widths = [64, 128, 256].map((bits) => measure(bits, noNative));
   const [narrow] = widths;
   const bars = [
@@ -125,15 +102,7 @@ try {
       met: narrow!.p99OverP50 <= 5,
     },
   ];
-  const machine = {
-    processor: cpus()[0]?.model,
-    cores: cpus().length,
-    node: process.version,
-    loadBefore,
-    loadAfter: loadavg()[0],
-  };
-  const report = { bench: 'hashing search', machine, widths, bars };
-  console.log(json ? JSON.stringify(report) : JSON.stringify(report, undefined, 1));
+  report('hashing search', { widths }, bars);
 } finally {
   rmSync(folder, { recursive: true });
 }
