@@ -5,6 +5,7 @@ import { seededRandom, silentLogger } from '@lethe/std';
 import { Turns } from './context.ts';
 import { closeAll, eventually, TENANT, World } from './fixture.ts';
 import { addressOf } from './functions.ts';
+import { contextOf } from './index.ts';
 import { makeState } from './made-state.fixture.ts';
 import { SearchEngine, type SearchSettings } from './search-engine.ts';
 
@@ -127,6 +128,11 @@ test('a replica with threads and a multi-index answers as one without: a contain
     return several.flat().map(({ subjectAlias }) => subjectAlias);
   };
   assert.ok((await same()).includes('p5'));
+  // What the service does with a version that begins to serve, seen from inside.
+  const inside = contextOf(world.deps, { search: { ...quiet, threads: 2, tabledFrom: size } }).functions;
+  const { learned } = await inside.serving(addressOf(TENANT, 'shapes'));
+  assert.equal((await eventually(async () => (learned.index.table as CodeTable).plan)).lanes, size);
+  await inside.engine.close();
   await new Promise((done) => setTimeout(done, 300));
   assert.ok((await same()).includes('p5'));
   await world.request('p5');
