@@ -54,6 +54,24 @@ test('three threads find what one finds: queries alone, few and many, filters, t
   }
 });
 
+test('long lists of many queries, and a table that grows while it is attached', async () => {
+  const [table, alone] = [tableOf(100_000), tableOf(100_000)];
+  await using pool = await SearchPool.start({ threads: 2 });
+  pool.attach(table);
+  const random = seededRandom('long lists');
+  // More lists than results have room for at once.
+  const many = random.bytes(8 * 40);
+  assert.deepEqual(table.searchAll(many, 1_792), alone.searchAll(many, 1_792));
+  for (let round = 0; round < 4; round++) {
+    for (let i = 0; i < SEARCHES; i++) {
+      const query = random.bytes(8);
+      assert.deepEqual(table.search(query, 10), alone.search(query, 10));
+    }
+    const more = [random.bytes(16 * 50_000), random.bytes(8 * 50_000)] as const;
+    for (const one of [table, alone]) one.addAll(...more);
+  }
+});
+
 test('more neighbours than there are codes, and all of 256 bits different', async () => {
   const table = new CodeTable(256, { shared: true });
   table.addAll(seededRandom('ids').bytes(16 * 40_000), new Uint8Array(32 * 40_000).fill(255));
@@ -101,7 +119,12 @@ test('a thread that ends is a coded error until the pool is closed; then the tab
     await new Promise((next) => setTimeout(next, 10));
   }
   assert.throws(() => table.search(query, 5), isLost);
+  // What the thread had under way when it ended.
+  const [control] = pool.memory();
+  for (const bytes of [control!, table.chunks.bytes]) bytes.fill(7, 2_000, 3_000);
   await pool.close();
+  const slots = table.chunks.bytes.subarray(0, table.chunks.codeAt(0));
+  for (const bytes of [control!, slots]) assert.ok(bytes.every((byte) => byte === 0));
   assert.deepEqual(table.search(query, 5), expected);
 });
 
