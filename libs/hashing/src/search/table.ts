@@ -90,7 +90,7 @@ export class CodeTable implements CodeTableLike {
 
   add(itemId: Uint8Array, code: Uint8Array): number {
     if (itemId.length !== ITEM_ID_BYTES) throw HASHING.SHAPE_MISMATCH('an item id has 16 bytes');
-    this.checkQuery(code);
+    this.#checkQuery(code);
     return this.addAll(itemId, code);
   }
 
@@ -189,7 +189,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   search(query: Uint8Array, k: number, options: SearchOptions = {}): Neighbour[] {
-    this.checkQuery(query);
+    this.#checkQuery(query);
     return this.searchAll(query, k, options)[0]!;
   }
 
@@ -204,7 +204,7 @@ export class CodeTable implements CodeTableLike {
     const multi = this.#multi;
     const tables = via === 'multi-index' || (via === 'auto' && this.plan?.via === 'multi-index');
     if (!tables || multi === undefined) return this.#scan(queries, k, radius, filter);
-    return this.queriesOf(queries).map((query) => {
+    return this.#queriesOf(queries).map((query) => {
       const { found, limit } = this.#searchTables(multi, query, k, radius, filter, via === 'auto');
       return found ?? this.#scan(query, k, limit, filter)[0]!;
     });
@@ -287,7 +287,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
-    this.checkQuery(query);
+    this.#checkQuery(query);
     return this.#searchAll(query, UNLIMITED, { ...options, radius: hammingRadius })[0]!;
   }
 
@@ -299,7 +299,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   lanesHolding(code: Uint8Array): number[] {
-    this.checkQuery(code);
+    this.#checkQuery(code);
     const lanes: number[] = [];
     for (let lane = 0; lane < this.#chunks.capacity; lane++) {
       if (this.#chunks.distance(lane, code) === 0) lanes.push(lane);
@@ -312,7 +312,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   #scan(queries: Uint8Array, k: number, limit: number, filter: LaneBits | undefined): Neighbour[][] {
-    const list = this.queriesOf(queries);
+    const list = this.#queriesOf(queries);
     if (filter) this.#chunks.setFilter(filter, this.#lanes);
     const filtered = filter !== undefined;
     const found = this.#threads?.(list, k, limit, filtered) ?? this.#scanAlone(list, k, limit, filtered);
@@ -368,9 +368,9 @@ export class CodeTable implements CodeTableLike {
   }
 
   /** @throws LETHE-3406 */
-  queriesOf(queries: Uint8Array): Uint8Array[] {
+  #queriesOf(queries: Uint8Array): Uint8Array[] {
     const width = this.#chunks.codeBytes;
-    if (queries.length % width !== 0) this.checkQuery(queries);
+    if (queries.length % width !== 0) this.#checkQuery(queries);
     return Array.from({ length: queries.length / width }, (_, q) =>
       queries.subarray(q * width, (q + 1) * width),
     );
@@ -381,7 +381,7 @@ export class CodeTable implements CodeTableLike {
   }
 
   /** @throws LETHE-3406 */
-  checkQuery(code: Uint8Array): void {
+  #checkQuery(code: Uint8Array): void {
     if (code.length === this.#chunks.codeBytes) return;
     throw HASHING.CODE_LENGTH_WRONG(`a code of this table has ${this.#chunks.codeBytes} bytes`, {
       details: { bytes: code.length },
