@@ -90,7 +90,7 @@ export const HASHING_SERVICE = defineErrors({
     code: 'LETHE-4217',
     status: 'DATA_LOSS',
     remedy:
-      'The lost piece cannot be made again from what is left: restore the artefact, or, if records of a contained person are missing, erase that person.',
+      'The lost piece cannot be made again from what is left, for example because records of another contained person are not read: restore the artefact, then replay the dead letter.',
   },
   CHECK_EXISTS: {
     code: 'LETHE-4230',

@@ -170,29 +170,27 @@ async function eraseItems(
       .map((itemId) => liveItem(base, itemId));
     const gone = new Set(items.map(({ index }) => index));
     const version = base.version + 1;
-    const itemIds = items.map(({ itemId }) => itemId);
-    await attempt.expect({ segment: segmentsOf(gone), head: 1 });
-    const replaceEntries = async () => {
-      const change = await base.index.erase(itemIds, BigInt(version));
-      attempt.open = change;
-      return change;
-    };
-    const takeOut = async () => {
-      const erased = await subtract(context, base, items);
-      const churn = await measureChurn(base, erased, gone, churnExactMax);
-      await attempt.expect({ block: blocksOf(erased) });
-      const stored = await storeParts(attempt, base, erased);
-      const duplicates = await withoutDuplicatesOf(attempt, base.store, base.head.duplicates, itemIds);
-      const rows = erased.parts.flatMap((part) => part.rows);
-      const sought = encodeNeedles(needlesOf(items, rows, duplicates.gone));
-      const needles = await functions.sealed.put(tenant, needlesKeyId(started), sought);
-      return { erased, churn, ...stored, duplicates, rows, needles };
-    };
-    // What is stored by one of them is to be known when the other fails.
-    const [change, { erased, churn, parts, replaced, duplicates, rows, needles }] = await bothEnded(
-      replaceEntries(),
-      takeOut(),
+    const erased = await subtract(context, base, items);
+    const churn = await measureChurn(base, erased, gone, churnExactMax);
+    await attempt.expect(piecesOf(erased, gone));
+    const { parts, replaced } = await storeParts(attempt, base, erased);
+    const rows = erased.parts.flatMap((part) => part.rows);
+    const duplicates = await withoutDuplicatesOf(
+      attempt,
+      base.store,
+      base.head.duplicates,
+      items.map(({ itemId }) => itemId),
     );
+    const needles = await functions.sealed.put(
+      tenant,
+      needlesKeyId(started),
+      encodeNeedles(needlesOf(items, rows, duplicates.gone)),
+    );
+    const change = await base.index.erase(
+      items.map(({ itemId }) => itemId),
+      BigInt(version),
+    );
+    attempt.open = change;
     const document = encodeErasureProof(change.proof);
     const proof = await functions.sealed.put(tenant, proofKeyId(address, started), document);
     const live = countItems(base.head.live, items, -1);
@@ -266,21 +264,17 @@ function rebuiltDetails({ parts }: ErasedItems, items: number): Readonly<Record<
   return rebuilt === 0 ? {} : { blocksRebuilt: rebuilt, featureRowsNotScanned: items - known };
 }
 
-/** Both results, or the first one's failure, or the second one's, when both have ended. */
-async function bothEnded<A, B>(first: Promise<A>, second: Promise<B>): Promise<readonly [A, B]> {
-  await Promise.allSettled([first, second]);
-  return [await first, await second];
+/** How many pieces of each kind an erasure stores. @param gone positions of the items */
+function piecesOf({ parts }: ErasedItems, gone: ReadonlySet<number>): Readonly<Record<string, number>> {
+  const stays = ({ positions }: FeatureBlock): boolean => positions.length > 0;
+  return {
+    block: parts
+      .flatMap(({ blocks, sample }) => [...blocks.values(), ...(sample ? [sample] : [])])
+      .filter(stays).length,
+    segment: new Set(Iterator.from(gone).map((position) => Math.floor(position / SEGMENT_ROWS))).size,
+    head: 1,
+  };
 }
-
-/** How many segments hold these positions. */
-const segmentsOf = (positions: ReadonlySet<number>): number =>
-  new Set(Iterator.from(positions).map((position) => Math.floor(position / SEGMENT_ROWS))).size;
-
-/** How many blocks an erasure stores: one without rows needs no place. */
-const blocksOf = ({ parts }: ErasedItems): number =>
-  parts
-    .flatMap(({ blocks, sample }) => [...blocks.values(), ...(sample ? [sample] : [])])
-    .filter(({ positions }) => positions.length > 0).length;
 
 /** Stores the blocks and samples that held the persons, without them. */
 async function storeParts(
