@@ -10,6 +10,8 @@ import type { FeatureMap } from './features.ts';
 import { createFeatureMap } from './features.ts';
 import type { HashFunction, HashOptions } from './function.ts';
 import { encodeFeatures, fitHashFunction, weightsDigest } from './function.ts';
+import type { QueryCodeOptions } from './query-codes.ts';
+import { queryCodes } from './query-codes.ts';
 import type { HeadStatistics } from './statistics.ts';
 import {
   addItems,
@@ -74,6 +76,17 @@ export interface CrossModalHead {
   fit(sums: CrossModalStatistics, codebook: Codebook, version: number): CrossModalFunction;
   /** @returns codes [n, codeBits / 8] */
   encode(fn: CrossModalFunction, modality: string, inputs: Uint8Array): Uint8Array;
+  /**
+   * Codes of queries for items that older versions stored (`query-codes.ts`).
+   * @param shares of the items that are searched, by version  @returns codes [n, codeBits / 8] by version
+   */
+  queryCodes(
+    fn: CrossModalFunction,
+    modality: string,
+    inputs: Uint8Array,
+    shares: readonly (readonly number[])[],
+    options?: QueryCodeOptions,
+  ): Uint8Array[];
 }
 
 /** Any part of the modalities: an unpaired item stands in one of them only. */
@@ -128,6 +141,10 @@ export function createCrossModalHead(options: CrossModalOptions): CrossModalHead
     encode: (fn, modality, inputs) => {
       const features = mapOf(modality).apply(inputs);
       return encodeFeatures(fn.heads[modality]!, features);
+    },
+    queryCodes: (fn, modality, inputs, shares, how) => {
+      const features = mapOf(modality).apply(inputs);
+      return queryCodes(fn.heads[modality]!, features, shares, how);
     },
   };
 }

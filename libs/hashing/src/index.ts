@@ -12,6 +12,7 @@ export * from './methods/index.ts';
 export * from './metrics.ts';
 export * from './predict.ts';
 export * from './quantise.ts';
+export * from './query-codes.ts';
 export type { ChunksHandle } from './search/chunks.ts';
 export { SharedScan, serveSharedScans, type TableNews } from './search/shared-scan.ts';
 export {

@@ -4,6 +4,8 @@ import type { Codebook } from '../codebook.ts';
 import { allocateClasses, emptyCodebook } from '../codebook.ts';
 import type { CrossModalFunction, CrossModalOptions } from '../cross-modal.ts';
 import { createCrossModalHead } from '../cross-modal.ts';
+import type { QueryCodeOptions } from '../query-codes.ts';
+import { learnedShares } from '../query-codes.ts';
 import type { LifelongMethod, Task } from './protocol.ts';
 
 /**
@@ -13,7 +15,17 @@ import type { LifelongMethod, Task } from './protocol.ts';
  */
 export type AnalyticPolicy = 'lifelong' | 'full' | 'stale';
 
-/** @param names all classes; each gets its row when a first item carries it  @param tasks number of tasks that will come */
+/** Items by class, up to the last class that one of them has. */
+function countRows(labels: readonly (readonly number[])[]): number[] {
+  const counts: number[] = [];
+  for (const row of labels.flat()) counts[row] = (counts[row] ?? 0) + 1;
+  return counts;
+}
+
+/**
+ * @param names all classes; each gets its row when a first item carries it  @param tasks number of tasks that will come
+ * @param queryCodes items are met by query codes for the version that stored them; not with `full`
+ */
 export function analyticMethod(
   policy: AnalyticPolicy,
   options: CrossModalOptions,
@@ -24,13 +36,15 @@ export function analyticMethod(
   }: {
     names: readonly string[];
     tasks: number;
-    queryCodes?: { readonly current: number; readonly storing: number };
+    queryCodes?: QueryCodeOptions;
   },
 ): LifelongMethod {
   const head = createCrossModalHead(options);
   let codebook: Codebook = emptyCodebook(options.codeBits);
   let sums = head.empty;
   let fn: CrossModalFunction | undefined;
+  /** Items by task, modality and codebook row. */
+  const counts: Record<string, number[]>[] = [];
   const fit = ({ index, classes, items }: Task): void => {
     if (policy === 'stale' && index === tasks - 1 && tasks > 1) return;
     const carried = Object.values(items).flatMap(({ labels }) => labels.flat());
@@ -47,17 +61,27 @@ export function analyticMethod(
       ]),
     );
     sums = head.add(sums, codebook, labelled);
+    counts.push(
+      Object.fromEntries(
+        Object.entries(labelled).map(([modality, { labels }]) => [modality, countRows(labels)]),
+      ),
+    );
     fn = head.fit(sums, codebook, index + 1);
   };
   return {
-    name: queryCodes ? `${policy}, two query codes` : policy,
-    ...(queryCodes && { queryCodes }),
+    name: queryCodes ? `${policy}, query codes by version` : policy,
     codeBits: options.codeBits,
     databaseCodes: 'network',
     reencodesOld: policy === 'full',
     fit,
     encodeNew: (modality, { inputs }) => head.encode(fn!, modality, inputs),
     query: (modality, inputs) => head.encode(fn!, modality, inputs),
+    ...(queryCodes && {
+      queryByTask: (modality: string, to: string, inputs: Uint8Array) => {
+        const byTask = counts.map((of) => codebook.classes.map((_, row) => of[to]![row] ?? 0));
+        return head.queryCodes(fn!, modality, inputs, learnedShares(byTask), queryCodes);
+      },
+    }),
   };
 }
 

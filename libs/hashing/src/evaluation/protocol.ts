@@ -58,13 +58,16 @@ export interface LifelongMethod {
   readonly databaseCodes: 'network' | 'label';
   /** Every stored code is computed anew after each fit. */
   readonly reencodesOld: boolean;
-  /** Absent: queries meet every item by their newest code. Else weights of the two distances of `StoringCodes`; not with `reencodesOld`. */
-  readonly queryCodes?: { readonly current: number; readonly storing: number };
   fit(task: Task): void | Promise<void>;
   /** Codes to be stored for items. @returns [n, codeBits / 8] */
   encodeNew(modality: string, items: LabelledItems): Uint8Array | Promise<Uint8Array>;
   /** Codes of queries, whose labels nobody knows. @param inputs [n, width]  @returns [n, codeBits / 8] */
   query(modality: string, inputs: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /**
+   * Instead of `query`, where queries meet items by codes made for the version that stored them; not with `reencodesOld`.
+   * @returns codes for items stored after task 0, 1, … and the newest
+   */
+  queryByTask?(modality: string, to: string, inputs: Uint8Array): readonly Uint8Array[];
 }
 
 export interface DirectionReport {
@@ -124,8 +127,6 @@ export async function runProtocol(
   const arrivals = new Map(plan.heldOut.map((group, i) => [group, plan.arrivals[i]!]));
   const encode = (name: string, task: number) => method.encodeNew(name, arriving[task]![name]!);
   const stored: Record<string, Uint8Array[]> = Object.fromEntries(names.map((name) => [name, []]));
-  /** Codes of all queries by each function so far. */
-  const asked: Record<string, Uint8Array[]> = Object.fromEntries(names.map((name) => [name, []]));
   const scores = directions.map(() => [] as number[][]);
   const last = new Set(plan.tasks.at(-1)!.classes);
   const reports: DirectionReport[] = [];
@@ -137,10 +138,10 @@ export async function runProtocol(
       for (let s = from; s <= t; s++) stored[name]![s] = await encode(name, s);
       current[name] = stored[name]!.slice();
       for (let s = t + 1; s < steps; s++) current[name].push(await encode(name, s));
-      asked[name]!.push(await method.query(name, queries[name]!.inputs));
     }
     for (const [d, [from, to]] of directions.entries()) {
-      const { labels, groups } = queries[from]!;
+      const { labels, groups, inputs } = queries[from]!;
+      const asked = method.queryByTask?.(from, to, inputs) ?? [await method.query(from, inputs)];
       const bytes = method.codeBits / 8;
       const all = [...labels.keys()];
       /** Queries `at` over the stored items of tasks 0..k. */
@@ -148,21 +149,19 @@ export async function runProtocol(
         const codesOf = (codes: Uint8Array) =>
           concat(at.map((i) => codes.subarray(i * bytes, (i + 1) * bytes)));
         const gallery = arriving.slice(0, k + 1);
-        const storing = method.queryCodes && {
-          ...method.queryCodes,
-          codes: asked[from]!.map(codesOf),
-          functions: Uint8Array.from(
-            gallery.flatMap((task, s) => task[to]!.labels.map(() => Math.min(s, t))),
-          ),
-        };
+        const codes = asked.map(codesOf);
+        const newest = codes.length - 1;
+        const versions = Uint8Array.from(
+          gallery.flatMap((task, s) => task[to]!.labels.map(() => Math.min(s, newest))),
+        );
         return rankingQuality(
-          { codes: codesOf(asked[from]![t]!), labels: at.map((i) => labels[i]!) },
+          { codes: codes[newest]!, labels: at.map((i) => labels[i]!) },
           {
             codes: concat(current[to]!.slice(0, k + 1)),
             labels: gallery.flatMap((task) => task[to]!.labels),
           },
           method.codeBits,
-          storing,
+          { codes, versions },
         );
       };
       const row = plan.tasks.map((_, k) => {

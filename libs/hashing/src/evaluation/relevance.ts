@@ -9,17 +9,12 @@ export interface CodeSet {
   readonly labels: readonly (readonly number[])[];
 }
 
-/**
- * A second code of every query, by the function that stored the item at hand. The distance is
- * `current * d(code now, item) + storing * d(code by the item's function, item)`, an integer; equal functions give a multiple of the one.
- */
-export interface StoringCodes {
-  readonly current: number;
-  readonly storing: number;
-  /** Codes of all queries, [n, codeBits / 8], by function. */
+/** Queries that meet each item by a code made for the version that stored it (`query-codes.ts`). */
+export interface CodesByVersion {
+  /** Codes of all queries, [n, codeBits / 8], by version. */
   readonly codes: readonly Uint8Array[];
   /** Of each item: which of `codes`. */
-  readonly functions: Uint8Array;
+  readonly versions: Uint8Array;
 }
 
 export interface RankingQuality {
@@ -54,12 +49,12 @@ function discountSums(count: number): Float64Array {
   return sums;
 }
 
-/** @throws LETHE-3403 codes and labels differ in number */
+/** @param byVersion instead of the codes of `queries`  @throws LETHE-3403 codes and labels differ in number */
 export function rankingQuality(
   queries: CodeSet,
   items: CodeSet,
   codeBits: number,
-  storing?: StoringCodes,
+  byVersion?: CodesByVersion,
 ): RankingQuality {
   const codeBytes = codeBits / 8;
   for (const { codes, labels } of [queries, items]) {
@@ -68,16 +63,16 @@ export function rankingQuality(
     }
   }
   if (
-    storing &&
-    (storing.functions.length !== items.labels.length ||
-      storing.codes.some((codes) => codes.length !== queries.codes.length))
+    byVersion &&
+    (byVersion.versions.length !== items.labels.length ||
+      byVersion.versions.some((version) => version >= byVersion.codes.length) ||
+      byVersion.codes.some((codes) => codes.length !== queries.codes.length))
   ) {
-    throw HASHING.SHAPE_MISMATCH('the codes of storing functions are not those of these queries and items');
+    throw HASHING.SHAPE_MISMATCH('the codes by version are not those of these queries and items');
   }
   const n = items.labels.length;
-  const older = storing?.codes.map((codes) => wordsOf(codes, codeBytes).words) ?? [];
-  const most = storing ? (storing.current + storing.storing) * codeBits : codeBits;
-  const q = wordsOf(queries.codes, codeBytes);
+  const asked = (byVersion?.codes ?? [queries.codes]).map((codes) => wordsOf(codes, codeBytes).words);
+  const versions = byVersion?.versions ?? new Uint8Array(n);
   const x = wordsOf(items.codes, codeBytes);
   const discounts = discountSums(n);
   const averagePrecision = new Float64Array(queries.labels.length);
@@ -98,20 +93,13 @@ export function rankingQuality(
       rank += tally[count]!;
     }
     for (const at of members) {
-      const sizes = new Uint32Array(most + 1);
-      const relevant = new Uint32Array(most + 1);
-      const gains = new Float64Array(most + 1);
+      const sizes = new Uint32Array(codeBits + 1);
+      const relevant = new Uint32Array(codeBits + 1);
+      const gains = new Float64Array(codeBits + 1);
       for (let i = 0; i < n; i++) {
+        const q = asked[versions[i]!]!;
         let d = 0;
-        for (let w = 0; w < x.width; w++)
-          d += popcount32(q.words[at * x.width + w]! ^ x.words[i * x.width + w]!);
-        if (storing) {
-          const own = older[storing.functions[i]!]!;
-          let second = 0;
-          for (let w = 0; w < x.width; w++)
-            second += popcount32(own[at * x.width + w]! ^ x.words[i * x.width + w]!);
-          d = storing.current * d + storing.storing * second;
-        }
+        for (let w = 0; w < x.width; w++) d += popcount32(q[at * x.width + w]! ^ x.words[i * x.width + w]!);
         sizes[d]!++;
         if (shared[i]! > 0) {
           relevant[d]!++;
@@ -121,7 +109,7 @@ export function rankingQuality(
       averagePrecision[at] = expectedAveragePrecision(sizes, relevant);
       let seen = 0;
       let sum = 0;
-      for (let d = 0; d <= most; d++) {
+      for (let d = 0; d <= codeBits; d++) {
         const size = sizes[d]!;
         if (size > 0) sum += (gains[d]! / size) * (discounts[seen + size]! - discounts[seen]!);
         seen += size;
