@@ -92,6 +92,12 @@ export const HASHING_SERVICE = defineErrors({
     remedy:
       'The lost piece cannot be made again from what is left, for example because records of another contained person are not read: restore the artefact, then replay the dead letter.',
   },
+  NOBODY_ANSWERS: {
+    code: 'LETHE-4218',
+    status: 'FAILED_PRECONDITION',
+    remedy:
+      'Every item is in quarantine, erased or of a contained person: release items (lethe hash quarantine), or learn a root with others.',
+  },
   CHECK_EXISTS: {
     code: 'LETHE-4230',
     status: 'ALREADY_EXISTS',

@@ -5,6 +5,7 @@ import { decodePayload, encodePayload } from '@lethe/datasets';
 import { EVENTS, STREAMS } from '@lethe/events';
 import { codeMargins } from '@lethe/hashing';
 import { hex, LetheError } from '@lethe/std';
+import { erase } from './consumers/erasure.ts';
 import { onRootRequested } from './consumers/learn.ts';
 import { moveCodes } from './consumers/reencode.ts';
 import type { HashingContext } from './context.ts';
@@ -22,7 +23,8 @@ import {
 } from './fixture.ts';
 import { addressOf } from './functions.ts';
 import type { Learned } from './learned.ts';
-import { thresholdOf } from './quarantine.ts';
+import { editQuarantine, thresholdOf } from './quarantine.ts';
+import { predict } from './rpc/predict.ts';
 import { promoteHashVersion } from './rpc/promote-hash-version.ts';
 import { listQuarantine, resolveQuarantine } from './rpc/quarantine.ts';
 
@@ -332,6 +334,30 @@ test('a change that is killed or meets a full disk changes nothing, and leaves n
   await resolveQuarantine(fresh, request);
   assert.deepEqual(ids(await listed(fresh)), ids(held.slice(1)));
   assert.equal(world.liveKeys.length, keys.length);
+});
+
+test('an erasure while a list of the quarantine is being sent shortens it', async () => {
+  const { close, world, replica } = await guarded();
+  await close();
+  const held = [0, 20, 21, 60].map((position) => ({ position, reason: 'margin' as const, retired: false }));
+  await editQuarantine(replica, ADDRESS, () => held);
+  const rows = listQuarantine(replica, { name: FUNCTION, retired: false }, new AbortController().signal);
+  const positions = [(await newest(replica)).index.indexOf((await rows.next()).value!.itemId!)];
+  await erase(replica, TENANT, world.started('a10'));
+  const { index } = await newest(replica);
+  for await (const { itemId } of rows) positions.push(index.indexOf(itemId!));
+  assert.deepEqual(positions, [0, 60]);
+});
+
+test('where every item is held, a search finds nothing and a prediction is refused with a code', async () => {
+  const { close, replica } = await guarded();
+  await close();
+  const request = { name: FUNCTION, payloads: [FIRST[0]!.payload], k: 3, modality: '' };
+  assert.deepEqual((await predict(replica, request)).labels, [0]);
+  await editQuarantine(replica, ADDRESS, ({ index }) =>
+    Array.from({ length: index.size }, (_, position) => ({ position, reason: 'margin', retired: false })),
+  );
+  await assert.rejects(predict(replica, request), coded('LETHE-4218'));
 });
 
 test('what cannot be done is refused with a code', async () => {

@@ -15,6 +15,7 @@ const TURN_MS = 15;
 /**
  * Labels by vote of the nearest neighbours, in the order of the payloads.
  * @throws LETHE-4207 a number out of range, or a dataset of several labels per record: a vote gives one
+ * @throws LETHE-4218 every item is in quarantine, erased or contained: nobody has a vote
  */
 export async function predict(
   context: HashingContext,
@@ -42,6 +43,11 @@ export async function predict(
       const modality = numbers[i]!;
       const code = learned.encode(modality, [row]);
       const found = searchByRecord(learned, { modality, row, code }, voters, excludedOf(context, name));
+      if (found.length === 0) {
+        throw HASHING_SERVICE.NOBODY_ANSWERS('no item of the function may answer', {
+          details: { function: name },
+        });
+      }
       const votes = found.map(({ item, distance }) => ({ label: item.labels[0] ?? 0, distance }));
       labels.push(voteLabel(votes).label);
     }

@@ -14,7 +14,10 @@ const { RESOLUTION_RELEASE, RESOLUTION_RETIRE } = hashing.ResolveQuarantineReque
 
 const invalid = (why: string, field: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field } });
 
-/** Items that are left out of answers, by their place in the ledger. Whoever is contained is left out here too. */
+/**
+ * Items that are left out of answers, by their place in the ledger. Whoever is contained is left out here too, and who is erased while the
+ * list is being sent: its versions share one index, in which her entries are gone at once.
+ */
 export async function* listQuarantine(
   context: HashingContext,
   { name, retired }: hashing.ListQuarantineRequest,
@@ -25,13 +28,13 @@ export async function* listQuarantine(
   try {
     for (const item of learned.head.quarantine) {
       if (signal.aborted) return;
-      const { itemId, owner, labels, modality } = learned.liveAt(item.position);
       if (item.retired && !retired) continue;
-      if (excludedOf(context, name).excludedOwners?.has(owner)) continue;
+      const entry = learned.index.entryAt(item.position);
+      if (entry.kind === 'erased' || excludedOf(context, name).excludedOwners?.has(entry.owner)) continue;
       yield {
-        itemId,
-        modality: learned.modalities[modality]!,
-        labels: [...labels],
+        itemId: entry.itemId,
+        modality: learned.modalities[entry.modality]!,
+        labels: [...entry.labels],
         reason: item.reason === 'margin' ? REASON_LOW_MARGIN : REASON_HUB,
         retired: item.retired,
       };
