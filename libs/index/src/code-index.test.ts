@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import {
+  CodeTable,
   HASHING,
   type LedgerEntry,
   ledgerLeaf,
+  Segment,
   verifyErasureProof,
   verifyInclusionProof,
   verifyReencodeProof,
@@ -147,6 +149,101 @@ test('over a segment border: one root, proofs across, and an erasure rewrites on
   assert.equal(index.live, 69_996);
   const again = await reopen(index, store as MemorySegments);
   assert.deepEqual(again.root(), index.root());
+});
+
+test('a re-encoding over a segment border gives every item its own code and no working copy keeps it', async (context: TestContext) => {
+  const { index, store, batch } = await madeUpIndex(66_000);
+  const rows = [65_999, 3, 65_536, 65_535, 9];
+  const codes = seededRandom('re-encoded').bytes(8 * rows.length);
+  const codeOf = (i: number) => codes.slice(8 * i, 8 * i + 8);
+  const { mock: made } = context.mock.method(Segment.prototype, 'reencoded');
+  const changes = rows.map((row, i) => ({ itemId: idIn(batch, row), code: codeOf(i) }));
+  const change = await index.reencode(changes, 2);
+  assert.deepEqual(change.rewritten, [0, 1]);
+  assert.ok(verifyReencodeProof(change.proof));
+  await change.commit();
+  const given = made.calls.map((call) => call.arguments[1]);
+  assert.equal(given.length, 2);
+  assert.ok(given.every((bytes) => bytes.every((byte) => byte === 0)));
+  const again = await reopen(index, store as MemorySegments);
+  for (const one of [index, again]) {
+    for (const [i, row] of rows.entries()) {
+      const entry = one.entry(idIn(batch, row));
+      assert.ok(entry.kind === 'live');
+      assert.deepEqual([entry.code, entry.fnVersion], [codeOf(i), 2]);
+      assert.deepEqual(one.search(codeOf(i), 1)[0]!.itemId, idIn(batch, row));
+    }
+  }
+});
+
+test('a change that is refused half-way leaves no copy of a segment and no new code; none is made before all are verified', async (context: TestContext) => {
+  const { batch, store, index: first } = await madeUpIndex(66_000);
+  let salts = 0;
+  const { random, ...options } = optionsOf(store);
+  const index = await CodeIndex.open(first.manifest(), {
+    ...options,
+    random: {
+      ...random,
+      bytes: (count) => {
+        if (++salts === 2) throw new Error('no salt for the second segment');
+        return random.bytes(count);
+      },
+    },
+  });
+  const { mock: reencoded } = context.mock.method(Segment.prototype, 'reencoded');
+  const { mock: erased } = context.mock.method(Segment.prototype, 'erased');
+  const { mock: decoded } = context.mock.method(Segment, 'decode');
+  const ids = [idIn(batch, 3), idIn(batch, 65_900)];
+  const changes = ids.map((itemId) => ({ itemId, code: new Uint8Array(8).fill(0xab) }));
+  await assert.rejects(index.reencode(changes, 2), /no salt/);
+  assert.equal(reencoded.calls.length, 1);
+  const [call] = reencoded.calls;
+  assert.ok(call!.result!.bytes.every((byte) => byte === 0));
+  assert.ok(call!.arguments[1].every((byte) => byte === 0));
+  erased.mockImplementationOnce(() => {
+    throw new Error('no room for the second segment');
+  }, 1);
+  await assert.rejects(index.erase(ids, 1n), /no room/);
+  assert.ok(erased.calls[0]!.result!.bytes.every((byte) => byte === 0));
+  decoded.mockImplementationOnce(() => {
+    throw new Error('no room for the second copy');
+  }, 1);
+  await assert.rejects(index.repair([0, 1]), /no room/);
+  assert.ok(decoded.calls[0]!.result!.bytes.every((byte) => byte === 0));
+  const made = [reencoded, erased, decoded].map(({ calls }) => calls.length);
+  const other = await CodeIndex.open(first.manifest(), optionsOf(store));
+  made[2]! += 2;
+  other.segments()[1]!.columns.codes[80]! ^= 4;
+  await assert.rejects(other.reencode(changes, 2), is(INDEX.SEGMENT_DAMAGED));
+  await assert.rejects(other.erase(ids, 1n), is(INDEX.SEGMENT_DAMAGED));
+  await assert.rejects(other.repair([0, 1]), is(INDEX.SEGMENT_DAMAGED));
+  assert.deepEqual(
+    [reencoded, erased, decoded].map(({ calls }) => calls.length),
+    made,
+  );
+  await (await index.erase(ids, 1n)).commit();
+  assert.equal(index.live, 65_998);
+});
+
+test('the codes from which an opened index fills its table are overwritten', async () => {
+  const { index, store } = await madeUpIndex(200);
+  const taken: Uint8Array[] = [];
+  const table = (codeBits: number) => {
+    const own = new CodeTable(codeBits);
+    const addAll = own.addAll.bind(own);
+    own.addAll = (ids, codes) => {
+      taken.push(codes);
+      return addAll(ids, codes);
+    };
+    return own;
+  };
+  const opened = await CodeIndex.open(index.manifest(), { ...optionsOf(store), table });
+  assert.deepEqual(opened.root(), index.root());
+  assert.deepEqual(
+    taken.map(({ length }) => length),
+    [8 * 200],
+  );
+  assert.ok(taken[0]!.every((byte) => byte === 0));
 });
 
 test('searches filter by modality, labels, version and person as a plain look at the entries does', async () => {

@@ -272,11 +272,7 @@ export class CodeIndex {
     this.#refuseChange(sequence);
     if (!isSequence(seq)) throw INDEX.OPTION_INVALID('seq is not in 0..2^64-1');
     const indices = this.#liveIndices(itemIds);
-    const segments = new Map<number, Segment>();
-    for (const [number, rows] of bySegment(indices)) {
-      this.#treeOf(number);
-      segments.set(number, this.#held[number]!.segment.erased(rows, seq));
-    }
+    const segments = this.#remade(bySegment(indices), (segment, rows) => segment.erased(rows, seq));
     const gone = indices.map((index) => ({
       index,
       itemId: this.#idAt(index),
@@ -330,14 +326,21 @@ export class CodeIndex {
       own.ids.set(itemId, i * ITEM_ID_BYTES);
       own.codes.set(code, i * width);
     }
-    const segments = new Map<number, Segment>();
-    for (const [number, rows] of bySegment(indices)) {
-      this.#treeOf(number);
-      const first = placeOf.get(number * SEGMENT_ROWS + rows[0]!)!;
-      const codes = own.codes.subarray(first * width, (first + rows.length) * width);
-      const salts = this.#options.random.bytes(rows.length * SALT_BYTES);
-      segments.set(number, this.#held[number]!.segment.reencoded(rows, codes, salts, fnVersion));
-      salts.fill(0);
+    let segments: ReadonlyMap<number, Segment>;
+    try {
+      segments = this.#remade(bySegment(indices), (segment, rows, number) => {
+        const first = placeOf.get(number * SEGMENT_ROWS + rows[0]!)!;
+        const codes = own.codes.subarray(first * width, (first + rows.length) * width);
+        const salts = this.#options.random.bytes(rows.length * SALT_BYTES);
+        try {
+          return segment.reencoded(rows, codes, salts, fnVersion);
+        } finally {
+          salts.fill(0);
+        }
+      });
+    } catch (error) {
+      own.codes.fill(0);
+      throw error;
     }
     const changed = indices.map((index) => ({
       index,
@@ -361,15 +364,16 @@ export class CodeIndex {
    */
   async repair(numbers: readonly number[]): Promise<Change<undefined>> {
     this.#refuseChange(undefined);
-    const segments = new Map<number, Segment>();
     for (const number of numbers) {
       const held = this.#held[number];
       if (!held) throw INDEX.OPTION_INVALID(`there is no segment ${number}`);
       if (hex(sha256(held.segment.bytes)) !== held.ref.digest) {
         throw damaged(number, 'the copy in memory has another digest');
       }
-      segments.set(number, Segment.decode(held.segment.bytes.slice()));
     }
+    const segments = allOrNone(new Set(numbers), (number) =>
+      Segment.decode(this.#held[number]!.segment.bytes.slice()),
+    );
     return await this.#prepare({
       segments,
       size: this.#size,
@@ -576,6 +580,15 @@ export class CodeIndex {
       throw damaged(number, 'its entries do not have the root that is stated');
   }
 
+  /** What is made of the segments of these rows; none before all are verified. @throws LETHE-2601 */
+  #remade(
+    rows: ReadonlyMap<number, readonly number[]>,
+    make: (segment: Segment, rows: readonly number[], number: number) => Segment,
+  ): ReadonlyMap<number, Segment> {
+    for (const number of rows.keys()) this.#treeOf(number);
+    return allOrNone(rows.keys(), (number) => make(this.#held[number]!.segment, rows.get(number)!, number));
+  }
+
   #tree(held: readonly Held[], size: number): Tree {
     const rangeRoot = rangeRootOver(held);
     return { size, rangeRoot, root: size === 0 ? emptyRoot() : rangeRoot(0, size) };
@@ -743,6 +756,18 @@ function fill(table: SearchTable, segments: readonly Segment[], codeBits: number
   }
   table.eraseAll(erased);
   return gone;
+}
+
+/** Segments by number. When one cannot be made, those that were are overwritten. */
+function allOrNone(numbers: Iterable<number>, make: (number: number) => Segment): Map<number, Segment> {
+  const made = new Map<number, Segment>();
+  try {
+    for (const number of numbers) made.set(number, make(number));
+    return made;
+  } catch (error) {
+    for (const segment of made.values()) segment.wipe();
+    throw error;
+  }
 }
 
 const isSequence = (value: unknown): value is bigint =>
