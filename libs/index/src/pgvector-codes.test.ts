@@ -8,7 +8,14 @@ import { test } from 'node:test';
 import { isError, seededRandom } from '@lethe/std';
 import { Pool } from 'pg';
 import { codeIn, idIn, madeUpBatch, optionsOf, WIDTHS } from './fixture.ts';
-import { CodeIndex, INDEX, MemorySegments, type PgFilter, PgVectorCodes } from './index.ts';
+import {
+  CodeIndex,
+  INDEX,
+  MemorySegments,
+  type PgFilter,
+  PgVectorCodes,
+  type SearchFilter,
+} from './index.ts';
 
 const url = process.env.LETHE_PGVECTOR_URL;
 
@@ -50,6 +57,16 @@ test('an exact erasure is refused, and so is what cannot be, before anything is 
     );
   }
   await assert.rejects(codes.search(new Uint8Array(7), 1), (error) => isError(error, INDEX.BATCH_INVALID));
+  // A filter of the index's has conditions that the table knows nothing of; none is passed over.
+  const filter: SearchFilter = { modalities: [0], excludedItems: new Set([1]) };
+  for (const refused of [
+    () => codes.search(new Uint8Array(8), 1, filter),
+    () => codes.range(new Uint8Array(8), 1, filter),
+    () => codes.range(new Uint8Array(8), 65),
+    () => codes.range(new Uint8Array(8), -1),
+  ]) {
+    await assert.rejects(refused, (error) => isError(error, INDEX.OPTION_INVALID));
+  }
   const batch = madeUpBatch(5, seededRandom('refused'));
   await assert.rejects(codes.addAll({ ...batch, aliases: ['x'] }), (error) =>
     isError(error, INDEX.BATCH_INVALID),
