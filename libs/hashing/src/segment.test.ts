@@ -88,6 +88,12 @@ test('appended in any pieces, a segment has the same bytes and the root of the l
         assert.deepEqual(bySteps.root(), whole.root());
         const begun = Segment.decode(whole.bytes.slice());
         begun.hashSome(5);
+        for (const rows of [0, -1, 0.5, Number.NaN]) {
+          assert.throws(
+            () => begun.hashSome(rows),
+            (error) => isError(error, HASHING.OPTION_INVALID),
+          );
+        }
         assert.deepEqual(begun.root(), whole.root());
         assert.deepEqual(back.root(), whole.root());
         for (let row = 0; row < a + b; row++) {

@@ -332,8 +332,14 @@ export class Segment {
     return this.#tree!;
   }
 
-  /** Hashes the next rows for `tree`, so that a caller who has time can do so piece by piece. @returns false when nothing is left */
+  /**
+   * Hashes the next rows for `tree`, so that a caller who has time can do so piece by piece.
+   * @param rows 1 and more  @returns false when nothing is left  @throws LETHE-3410
+   */
   hashSome(rows: number): boolean {
+    if (!Number.isInteger(rows) || rows < 1) {
+      throw HASHING.OPTION_INVALID('the number of rows is not a positive integer');
+    }
     if (this.#tree) return false;
     const leaf = (row: number): Uint8Array => this.leaf(row);
     const begun = this.#begun ?? PrunedTree.of(0, leaf);

@@ -12,7 +12,7 @@ import { addAnchors } from './anchors.ts';
 import { centreThresholds, meanScores } from './centred.ts';
 import { DEFAULT_FEW_SHOT, shiftedCopies } from './few-shot.ts';
 import { cellsOf, emptyTable, eraseItems, readCodes, writeItems } from './key-value.ts';
-import { contentCodes, NearDuplicateFilter } from './near-duplicates.ts';
+import { contentCodes, contentCodesOf, NearDuplicateFilter } from './near-duplicates.ts';
 import { countFlips, fuseViews, stabilityOf, viewWeight } from './view-fusion.ts';
 
 const D = 48;
@@ -125,6 +125,8 @@ test('content codes are the active units; bad items leave the filter as it was',
       assert.equal((codes[row * 5 + (u >> 3)]! >> (u & 7)) & 1, features[row * D + u]! > 0 ? 1 : 0);
     }
   }
+  assert.deepEqual(contentCodesOf(features, D, 40), codes);
+  refused(() => contentCodesOf(features.subarray(1), D, 40), HASHING.SHAPE_MISMATCH);
   for (const bits of [0, 12, 48, 1.5]) refused(() => contentCodes(map, inputs, bits), HASHING.OPTION_INVALID);
   for (const radius of [-1, 17, 0.5, Number.NaN]) {
     refused(() => new NearDuplicateFilter({ codeBits: 16, radius }), HASHING.OPTION_INVALID);
