@@ -64,11 +64,13 @@ export class MultiIndex {
   /** Lanes 0..covered are in the tables; a multiple of 64. */
   readonly covered: number;
   readonly #seen: Uint32Array;
-  readonly #keys = new Uint32Array(LOOKED_AT_ONCE);
-  readonly #begins = new Uint32Array(LOOKED_AT_ONCE);
-  readonly #ends = new Uint32Array(LOOKED_AT_ONCE);
+  /** Four times as many words, one search's for a moment: they tell what was sought, and near whom. */
+  readonly #ahead = new Uint32Array(4 * LOOKED_AT_ONCE);
+  readonly #keys = this.#ahead.subarray(0, LOOKED_AT_ONCE);
+  readonly #begins = this.#ahead.subarray(LOOKED_AT_ONCE, 2 * LOOKED_AT_ONCE);
+  readonly #ends = this.#ahead.subarray(2 * LOOKED_AT_ONCE, 3 * LOOKED_AT_ONCE);
   /** First words of the buckets: written down only so that reading them ahead is not optimised away. */
-  readonly #firsts = new Uint32Array(LOOKED_AT_ONCE);
+  readonly #firsts = this.#ahead.subarray(3 * LOOKED_AT_ONCE);
   /** By step: see `#seenShare`. */
   readonly #shares: Float64Array[] = [];
 
@@ -100,10 +102,10 @@ export class MultiIndex {
     return this.#tables.length;
   }
 
-  /** Memory that tells something about codes. */
+  /** Memory that tells something about codes or queries; of queries between searches nothing but zeros. */
   memory(): Uint8Array[] {
     const arrays = this.#tables.flatMap(({ starts, entries }) => [starts, entries]);
-    return arrays.map(({ buffer }) => new Uint8Array(buffer));
+    return [...arrays, this.#seen, this.#ahead].map(({ buffer }) => new Uint8Array(buffer));
   }
 
   /** Overwrites everything. */
@@ -283,7 +285,7 @@ export class MultiIndex {
       }
     }
     for (const lane of touched) seen[lane >>> 5] = 0;
-    for (const array of [keys, this.#begins, this.#ends, this.#firsts]) array.fill(0);
+    this.#ahead.fill(0);
     return { complete, limit, lookUps };
   }
 

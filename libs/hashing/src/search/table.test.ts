@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { compareBytes, isError, seededRandom, shuffle } from '@lethe/std';
 import fc from 'fast-check';
 import { HASHING } from '../errors.ts';
@@ -172,7 +172,7 @@ test('the multi-index finds what the scan finds, after erasures and additions, a
           .toString('hex')
           .replace(/(00)+$/, ''),
       );
-  assert.equal(tablesOf(late).length, 8);
+  assert.equal(tablesOf(late).length, 8 + 2);
   assert.deepEqual(tablesOf(late), tablesOf(early));
 });
 
@@ -216,11 +216,65 @@ test('whenever a search by tables gives up, early, late or never, it finds the s
           const near = all.filter(({ distance }) => distance <= radius);
           assert.deepEqual(table.range(query, radius, { filter }), near);
         }
+        for (const radius of [undefined, codeBits >> 2]) {
+          assert.deepEqual(
+            table.searchAll(queries, k, { filter, radius }),
+            table.searchAll(queries, k, { filter, radius, via: 'scan' }),
+          );
+        }
       },
     ),
     { numRuns: 120, seed: 4 },
   );
   assert.ok(choices >= 40, `${choices} of 120 tables began with the multi-index`);
+});
+
+test('of many queries those of which the tables gave up are scanned together', () => {
+  const count = 700;
+  const { itemIds, codes } = caseOf(64, count, 'random', 7);
+  const table = new CodeTable(64);
+  table.addAll(itemIds, codes);
+  assert.equal(table.calibrate(clockOf(1, 1))?.via, 'multi-index');
+  const random = seededRandom('together');
+  // Every fifth is there, the others have nothing near.
+  const queries = random.bytes(8 * 50);
+  for (let q = 0; q < 50; q += 5) queries.set(codes.subarray(8 * q, 8 * q + 8), 8 * q);
+  const expected = table.searchAll(queries, 1, { via: 'scan' });
+  const scanned: number[] = [];
+  table.scanWith((list) => {
+    scanned.push(list.length);
+    return undefined;
+  });
+  assert.deepEqual(table.searchAll(queries, 1), expected);
+  assert.ok(scanned.length === 1 && scanned[0]! >= 20, `scans of ${scanned} queries`);
+});
+
+test('between searches, and after a calibration, nothing of a query or of a code is left where it was worked with', (context: TestContext) => {
+  // A multiple of 64: all of it is in the tables.
+  const count = 1_984;
+  const { itemIds, codes, queries } = caseOf(256, count, 'clustered', 3);
+  const table = new CodeTable(256);
+  table.addAll(itemIds, codes);
+  const { mock: opened } = context.mock.method(Chunks.prototype, 'open');
+  const { mock: arrays } = context.mock.method(globalThis, 'Uint32Array');
+  const { mock: sought } = context.mock.method(MultiIndex.prototype, 'search');
+  table.calibrate(() => performance.now());
+  const probes = [
+    ...opened.calls.map((call) => call.arguments[1]),
+    ...sought.calls.map((call) => call.arguments[0].query),
+  ];
+  assert.equal(probes.length, 64);
+  assert.ok(probes.every((probe) => probe.length === 32 && probe.every((byte) => byte === 0)));
+  table.buildMultiIndex(16);
+  for (const via of ['multi-index', 'scan'] as const) table.searchAll(queries, 10, { via });
+  // Keys with lanes and signatures, in an order that is the tables' own only afterwards.
+  const sorted = arrays.calls.flatMap(({ result }) => (result?.length === 3 * count ? [result] : []));
+  assert.ok(sorted.length >= 16 && sorted.every((words) => words.every((word) => word === 0)));
+  // Behind the codes two arrays a table, then what searches write down.
+  const [planes, ...index] = table.memory();
+  assert.equal(index.length, 2 * 16 + 2);
+  assert.ok(index.slice(32).every((memory) => memory.length > 0 && memory.every((byte) => byte === 0)));
+  assert.ok(planes!.length > 0);
 });
 
 test('what a search has seen tells where it will end: it goes on for a near neighbour and gives up for a far one', () => {

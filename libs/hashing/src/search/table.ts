@@ -17,6 +17,9 @@ const SORTED_FROM = 4_096;
 /** 2^25 slots of 4 bytes, which 10 M items take, are so many parts of 256 KiB. */
 const SLOT_PARTS = 512;
 
+/** Searches by which `calibrate` measures, of each kind. */
+const PROBES = 16;
+
 export interface CodeTableOptions {
   /** In memory that worker threads can read as well. */
   readonly shared?: boolean;
@@ -203,11 +206,22 @@ export class CodeTable implements CodeTableLike {
     this.#checkRadius(radius);
     const multi = this.#multi;
     const tables = via === 'multi-index' || (via === 'auto' && this.plan?.via === 'multi-index');
-    if (!tables || multi === undefined) return this.#scan(queries, k, radius, filter);
-    return this.#queriesOf(queries).map((query) => {
+    const list = this.#queriesOf(queries);
+    if (!tables || multi === undefined) return this.#scan(list, k, radius, filter);
+    // Those of which the tables gave up are scanned together, within the widest of their distances.
+    const left: number[] = [];
+    let widest = 0;
+    const lists = list.map((query, q) => {
       const { found, limit } = this.#searchTables(multi, query, k, radius, filter, via === 'auto');
-      return found ?? this.#scan(query, k, limit, filter)[0]!;
+      if (found !== undefined) return found;
+      left.push(q);
+      widest = Math.max(widest, limit);
+      return [];
     });
+    if (left.length === 0) return lists;
+    const rest = left.map((q) => list[q]!);
+    for (const [i, found] of this.#scan(rest, k, widest, filter).entries()) lists[left[i]!] = found;
+    return lists;
   }
 
   /** What `via: 'auto'` follows; undefined before `calibrate` and when the table has grown by more than an eighth since. */
@@ -246,14 +260,31 @@ export class CodeTable implements CodeTableLike {
     this.buildMultiIndex();
     const multi = this.#multi!;
     if (multi.live < 64) return undefined;
+    const { codeBytes } = this.#chunks;
+    // A buffer of its own: the runtime moves short arrays about without one, and a copy of a code would stay where nobody can wipe it.
+    const codes = new Uint8Array(new ArrayBuffer(PROBES * codeBytes));
     const probes: Uint8Array[] = [];
-    for (let i = 0; probes.length < 16; i++) {
-      const lane = Math.floor((i * this.#lanes) / 16 + i / 16) % this.#lanes;
-      if (!this.#chunks.isLive(lane) && i < 16 * 64) continue;
-      const code = this.codes(lane, lane + 1);
-      for (let j = i % 3; j < code.length; j += 3) code[j]! ^= 1 << (i & 7);
-      probes.push(code);
+    for (let i = 0; probes.length < PROBES; i++) {
+      const lane = Math.floor((i * this.#lanes) / PROBES + i / PROBES) % this.#lanes;
+      if (!this.#chunks.isLive(lane) && i < PROBES * 64) continue;
+      const at = probes.length * codeBytes;
+      this.#chunks.read(lane, codes, at);
+      for (let j = i % 3; j < codeBytes; j += 3) codes[at + j]! ^= 1 << (i & 7);
+      probes.push(codes.subarray(at, at + codeBytes));
     }
+    try {
+      this.#plan = this.#measured(multi, probes, nowMs);
+    } finally {
+      codes.fill(0);
+    }
+    if (this.#plan.via === 'scan') {
+      multi.clear();
+      this.#multi = undefined;
+    }
+    return this.#plan;
+  }
+
+  #measured(multi: MultiIndex, probes: readonly Uint8Array[], nowMs: () => number): SearchPlan {
     const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
     const cost = (work: (probe: Uint8Array) => number) => {
       const ns = (probe: Uint8Array) => {
@@ -266,7 +297,7 @@ export class CodeTable implements CodeTableLike {
       return median(probes.map(ns));
     };
     const scanNsPerCode = cost((probe) => {
-      this.#scan(probe, 1, this.codeBits, undefined);
+      this.#scan([probe], 1, this.codeBits, undefined);
       return this.#lanes;
     });
     const lookUpNs = cost((probe) => {
@@ -275,15 +306,10 @@ export class CodeTable implements CodeTableLike {
       const radius = this.codeBits;
       return multi.search({ query: probe, k: 1, radius, filter: undefined, best, sizes, depth: 3 }).lookUps;
     });
-    // With no room for the first table and its bucket a search could only ever give up.
-    const via = multi.worthwhile({ scanNsPerCode, lookUpNs }) ? 'multi-index' : 'scan';
     const costs = { scanNsPerCode, lookUpNs };
-    this.#plan = { via, substrings: multi.substrings, lanes: this.#lanes, costs };
-    if (via === 'scan') {
-      multi.clear();
-      this.#multi = undefined;
-    }
-    return this.#plan;
+    // With no room for the first table and its bucket a search could only ever give up.
+    const via = multi.worthwhile(costs) ? 'multi-index' : 'scan';
+    return { via, substrings: multi.substrings, lanes: this.#lanes, costs };
   }
 
   range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
@@ -311,8 +337,7 @@ export class CodeTable implements CodeTableLike {
     return [this.#chunks.bytes, ...(this.#multi?.memory() ?? [])];
   }
 
-  #scan(queries: Uint8Array, k: number, limit: number, filter: LaneBits | undefined): Neighbour[][] {
-    const list = this.#queriesOf(queries);
+  #scan(list: readonly Uint8Array[], k: number, limit: number, filter: LaneBits | undefined): Neighbour[][] {
     if (filter) this.#chunks.setFilter(filter, this.#lanes);
     const filtered = filter !== undefined;
     const found = this.#threads?.(list, k, limit, filtered) ?? this.#scanAlone(list, k, limit, filtered);
