@@ -176,13 +176,13 @@ test('the multi-index finds what the scan finds, after erasures and additions, a
   assert.deepEqual(tablesOf(late), tablesOf(early));
 });
 
-/** A clock by which all 32 scans of a calibration take the one time, and its look-ups the other. */
-function clockOf(scanMs: number, lookUpsMs: number): () => number {
+/** A clock by which all 48 scans of a calibration take one time, those of 16 queries together another, and its look-ups a third. */
+function clockOf(scanMs: number, lookUpsMs: number, togetherMs = 16 * scanMs): () => number {
   let reads = 0;
   let now = 0;
   return () => {
     reads++;
-    if (reads % 2 === 0) now += reads <= 64 ? scanMs : lookUpsMs;
+    if (reads % 2 === 0) now += reads <= 96 ? scanMs : reads <= 100 ? togetherMs : lookUpsMs;
     return now;
   };
 }
@@ -249,6 +249,27 @@ test('of many queries those of which the tables gave up are scanned together', (
   assert.ok(scanned.length === 1 && scanned[0]! >= 20, `scans of ${scanned} queries`);
 });
 
+test('queries that come together are held to what a scan of many costs, a query alone to what its own does', () => {
+  const { itemIds, codes } = caseOf(64, 700, 'random', 7);
+  const table = new CodeTable(64);
+  table.addAll(itemIds, codes);
+  // Scanned together they cost next to nothing.
+  table.calibrate(clockOf(8, 1, 0.001));
+  assert.equal(table.plan?.via, 'multi-index');
+  let scanned = 0;
+  table.scanWith((list) => {
+    scanned += list.length;
+    return undefined;
+  });
+  const queries = seededRandom('alone').bytes(8 * 4);
+  const alone = [0, 1, 2, 3].map((q) => table.search(queries.subarray(8 * q, 8 * q + 8), 1)[0]);
+  assert.equal(scanned, 0);
+  table.searchAll(queries.subarray(8), 1);
+  assert.equal(scanned, 0, 'three have nothing to share');
+  assert.deepEqual(table.searchAll(queries, 1).flat(), alone);
+  assert.equal(scanned, 4);
+});
+
 test('between searches, and after a calibration, nothing of a query or of a code is left where it was worked with', (context: TestContext) => {
   // A multiple of 64: all of it is in the tables.
   const count = 1_984;
@@ -263,7 +284,8 @@ test('between searches, and after a calibration, nothing of a query or of a code
     ...opened.calls.map((call) => call.arguments[1]),
     ...sought.calls.map((call) => call.arguments[0].query),
   ];
-  assert.equal(probes.length, 64);
+  // Scanned alone, together, and looked up, with rounds for the compilers.
+  assert.equal(probes.length, 16 * (3 + 2 + 3));
   assert.ok(probes.every((probe) => probe.length === 32 && probe.every((byte) => byte === 0)));
   table.buildMultiIndex(16);
   for (const via of ['multi-index', 'scan'] as const) table.searchAll(queries, 10, { via });

@@ -20,6 +20,9 @@ const SLOT_PARTS = 512;
 /** Searches by which `calibrate` measures, of each kind. */
 const PROBES = 16;
 
+/** From so many queries on a scan of them together costs less than one by one: the kernel takes four at once. */
+const TOGETHER_FROM = 4;
+
 export interface CodeTableOptions {
   /** In memory that worker threads can read as well. */
   readonly shared?: boolean;
@@ -32,6 +35,8 @@ export interface SearchPlan {
   /** Lanes for which it was measured; later ones are scanned, and beyond an eighth more everything is. */
   readonly lanes: number;
   readonly costs: SearchCosts;
+  /** A scan's cost a code and query, in nanoseconds, where many queries come together. */
+  readonly togetherNsPerCode: number;
 }
 
 /** The lanes of `0..lanes` for which `takesPart` holds, as bits. */
@@ -208,11 +213,12 @@ export class CodeTable implements CodeTableLike {
     const tables = via === 'multi-index' || (via === 'auto' && this.plan?.via === 'multi-index');
     const list = this.#queriesOf(queries);
     if (!tables || multi === undefined) return this.#scan(list, k, radius, filter);
+    const costs = via === 'auto' ? this.#costsOf(list.length) : undefined;
     // Those of which the tables gave up are scanned together, within the widest of their distances.
     const left: number[] = [];
     let widest = 0;
     const lists = list.map((query, q) => {
-      const { found, limit } = this.#searchTables(multi, query, k, radius, filter, via === 'auto');
+      const { found, limit } = this.#searchTables(multi, query, k, radius, filter, costs);
       if (found !== undefined) return found;
       left.push(q);
       widest = Math.max(widest, limit);
@@ -222,6 +228,13 @@ export class CodeTable implements CodeTableLike {
     const rest = left.map((q) => list[q]!);
     for (const [i, found] of this.#scan(rest, k, widest, filter).entries()) lists[left[i]!] = found;
     return lists;
+  }
+
+  /** What to hold a search by tables to. @param queries that come together */
+  #costsOf(queries: number): SearchCosts | undefined {
+    if (this.#plan === undefined) return undefined;
+    const { costs, togetherNsPerCode } = this.#plan;
+    return queries < TOGETHER_FROM ? costs : { ...costs, scanNsPerCode: togetherNsPerCode };
   }
 
   /** What `via: 'auto'` follows; undefined before `calibrate` and when the table has grown by more than an eighth since. */
@@ -292,14 +305,21 @@ export class CodeTable implements CodeTableLike {
         const units = work(probe);
         return (1e6 * (nowMs() - from)) / units;
       };
-      // The first round is for the compilers.
-      probes.map(ns);
+      // For the compilers: after one round a look-up is half as fast as it will be, after many the caches have all of them.
+      for (let round = 0; round < 2; round++) probes.map(ns);
       return median(probes.map(ns));
     };
     const scanNsPerCode = cost((probe) => {
       this.#scan([probe], 1, this.codeBits, undefined);
       return this.#lanes;
     });
+    const together = () => {
+      const from = nowMs();
+      this.#scan(probes, 1, this.codeBits, undefined);
+      return (1e6 * (nowMs() - from)) / (PROBES * this.#lanes);
+    };
+    together();
+    const togetherNsPerCode = together();
     const lookUpNs = cost((probe) => {
       const best = new Best(this.#chunks, 1, probe);
       const sizes = new Uint32Array(this.codeBits + 1);
@@ -309,7 +329,7 @@ export class CodeTable implements CodeTableLike {
     const costs = { scanNsPerCode, lookUpNs };
     // With no room for the first table and its bucket a search could only ever give up.
     const via = multi.worthwhile(costs) ? 'multi-index' : 'scan';
-    return { via, substrings: multi.substrings, lanes: this.#lanes, costs };
+    return { via, substrings: multi.substrings, lanes: this.#lanes, costs, togetherNsPerCode };
   }
 
   range(query: Uint8Array, hammingRadius: number, options: SearchOptions = {}): Neighbour[] {
@@ -363,7 +383,7 @@ export class CodeTable implements CodeTableLike {
     k: number,
     radius: number,
     filter: LaneBits | undefined,
-    mayGiveUp: boolean,
+    costs: SearchCosts | undefined,
   ): { readonly found?: Neighbour[]; readonly limit: number } {
     const chunks = this.#chunks;
     const best = new Best(chunks, k, query);
@@ -387,7 +407,6 @@ export class CodeTable implements CodeTableLike {
       drain();
       chunks.shut(slot);
     }
-    const costs = mayGiveUp ? this.#plan?.costs : undefined;
     const { complete, limit } = multi.search({ query, k, radius, filter, best, sizes, costs });
     return complete ? { found: this.#neighbours(best.take()), limit } : { limit };
   }
