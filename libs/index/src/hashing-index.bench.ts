@@ -1,5 +1,6 @@
 /**
- * Ingest with the ledger, rebuild from verified segments, erasure of a person: `node libs/index/src/hashing-index.bench.ts [--json]`.
+ * Ingest with the ledger, rebuild from verified segments, re-encoding, erasure of a person:
+ * `node libs/index/src/hashing-index.bench.ts [--json] [ingest] [rebuild] [reencode] [erasure]`, all parts unless some are named.
  * Writes about 0.7 GB below the system's directory for temporary files, and removes it.
  *
  * What is timed, each beside its baseline in the same run:
@@ -7,13 +8,22 @@
  *            and synced to a directory, search table; baseline: the search table alone
  *   rebuild  10 M codes from a directory: digest and form of every segment, index root, search table; baseline: the same bytes
  *            read into the table without a look at them
+ *   reencode 4,096 items in 16 of 1 M codes' segments: from the call to the proof, segments rewritten and synced, the codes replaced in the
+ *            table; baseline: a new table of all codes, which this took before the table could replace codes
  *   erasure  of a person with about 20 of 1 M codes in all 16 segments: from the call to the proof, segments rewritten and synced,
  *            manifest synced, old segments overwritten and deleted; baseline: overwriting the lanes in the table alone
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CodeTable, ITEM_ID_BYTES, SEGMENT_ROWS, Segment, verifyErasureProof } from '@lethe/hashing';
+import {
+  CodeTable,
+  ITEM_ID_BYTES,
+  SEGMENT_ROWS,
+  Segment,
+  verifyErasureProof,
+  verifyReencodeProof,
+} from '@lethe/hashing';
 import { MerkleLog } from '@lethe/merkle';
 import { assert, fromHex, hex, secureRandom, seededRandom } from '@lethe/std';
 import { CodeIndex } from './code-index.ts';
@@ -25,6 +35,8 @@ import type { EntryBatch } from './types.ts';
 const SHAPE = { codeBits: 64, classes: 24, persons: 50_000 };
 const BATCH = 16_384;
 const ROUNDS = 3;
+const REBUILDS = 5;
+const REENCODED = 4_096;
 const PERSONS_ERASED = 25;
 const json = process.argv.includes('--json');
 const random = seededRandom('hashing-index bench');
@@ -134,7 +146,7 @@ async function rebuild() {
     const manifest = await segmentsOf(count, store);
     const seconds: number[] = [];
     const baselines: number[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < REBUILDS; round++) {
       let begun = now();
       const alone = table(SHAPE.codeBits);
       const ids = new Uint8Array(count * ITEM_ID_BYTES);
@@ -159,10 +171,51 @@ async function rebuild() {
       unit: 'seconds',
       codes: count,
       bytes: manifest.segments.reduce((sum, { bytes }) => sum + bytes, 0),
-      bar: `p50 <= ${bar}`,
+      bar: `every run <= ${bar}`,
       measured: spread(seconds),
-      met: spread(seconds).p50 <= bar,
+      met: spread(seconds).most <= bar,
       baseline: { what: 'the same bytes read into the table unverified', measured: spread(baselines) },
+    };
+  });
+}
+
+async function reencode() {
+  return await inDirectory(async (store) => {
+    const batches = batchesOf(1_000_000);
+    const index = await ingested(store, batches);
+    const seconds: number[] = [];
+    const commits: number[] = [];
+    const baselines: number[] = [];
+    for (let round = 0; round < 2 * ROUNDS; round++) {
+      const changes = Array.from({ length: REENCODED }, (_, i) => ({
+        itemId: idIn(batches[i % batches.length]!, round * 1_000 + Math.floor(i / batches.length)),
+        code: random.bytes(SHAPE.codeBits / 8),
+      }));
+      const begun = now();
+      const change = await index.reencode(changes, round + 2);
+      await store.saveManifest(change.manifest);
+      const fact = now();
+      const committed = change.commit();
+      commits.push(now() - fact);
+      await committed;
+      seconds.push(now() - begun);
+      assert(verifyReencodeProof(change.proof), 'the proof holds');
+      const baseline = now();
+      const alone = table(SHAPE.codeBits);
+      for (const { ids, codes } of batches) alone.addAll(ids, codes);
+      baselines.push(now() - baseline);
+    }
+    // There is no bar of the issue for this: it shall not be the table that takes the time.
+    const bar = 0.05;
+    return {
+      what: `re-encoding of ${REENCODED} items in 1 M codes`,
+      unit: 'seconds',
+      codes: index.size,
+      searchesWait: spread(commits),
+      bar: `searches wait p50 <= ${bar}`,
+      measured: spread(seconds),
+      met: spread(commits).p50 <= bar,
+      baseline: { what: 'a new table of all codes', measured: spread(baselines) },
     };
   });
 }
@@ -211,7 +264,8 @@ async function erasure() {
 const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, Node ${process.version}`;
 const loadBefore = loadavg()[0]!;
 const figures = [];
-for (const part of [ingest, rebuild, erasure]) {
+const named = [ingest, rebuild, reencode, erasure].filter(({ name }) => process.argv.includes(name));
+for (const part of named.length > 0 ? named : [ingest, rebuild, reencode, erasure]) {
   const figure = await part();
   figures.push(figure);
   const of = ({ p50, p99, least, most, n }: ReturnType<typeof spread>): string =>
