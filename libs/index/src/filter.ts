@@ -1,4 +1,4 @@
-/** Filters as bits by lane, made once and kept while the index stays as it is. */
+/** Filters as bits by lane, made once and kept while the index stays as it is; an answer is over before the next one is asked for. */
 import { labelBytes, SEGMENT_ROWS, type Segment } from '@lethe/hashing';
 
 import type { SearchFilter } from './types.ts';
@@ -8,20 +8,19 @@ const KEPT = 16;
 const SOUGHT = 16;
 
 export class LaneFilters {
-  #kept: {
+  readonly #kept: {
     readonly key: string;
     readonly excluded: ReadonlySet<string> | undefined;
     readonly items: ReadonlySet<number> | undefined;
-    bits: Uint8Array;
+    readonly bits: Uint8Array;
   }[] = [];
 
   /** To be called whenever an entry is added or changed. Overwrites the bits: they tell what an erased entry was. */
   reset(): void {
-    for (const { bits } of this.#kept) bits.fill(0);
-    this.#kept = [];
+    for (const { bits } of this.#kept.splice(0)) bits.fill(0);
   }
 
-  /** @returns bits by lane; nothing if the filter lets all pass */
+  /** @returns bits by lane, to be used before the next call; nothing if the filter lets all pass */
   bits(filter: SearchFilter | undefined, segments: readonly Segment[], size: number): Uint8Array | undefined {
     if (filter === undefined) return undefined;
     const { modalities, labelsAny, labelsAll, fnVersions, excludedOwners } = filter;
@@ -45,7 +44,8 @@ export class LaneFilters {
       mark(segment, filter, excluded, bits.subarray((number * SEGMENT_ROWS) / 8));
     }
     for (const index of items ?? []) if (index < size) bits[index >> 3]! &= ~(1 << (index & 7));
-    this.#kept = [{ key, excluded, items, bits }, ...this.#kept].slice(0, KEPT);
+    this.#kept.unshift({ key, excluded, items, bits });
+    for (const evicted of this.#kept.splice(KEPT)) evicted.bits.fill(0);
     return bits;
   }
 }

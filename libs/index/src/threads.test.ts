@@ -11,6 +11,16 @@ function tableOf(count: number, codeBits = 64): CodeTable {
   return table;
 }
 
+/** Where the slots of the first thread besides the caller's begin. */
+const THREAD_1 = 16 * 16_384;
+
+/** The thread that is told of it ends. */
+class Unreadable extends CodeTable {
+  override get handle() {
+    return { ...super.handle, module: {} };
+  }
+}
+
 const isLost = (e: unknown): boolean => isError(e, HASHING.SEARCH_THREAD_LOST);
 const isRefused = (e: unknown): boolean => isError(e, HASHING.OPTION_INVALID);
 
@@ -103,11 +113,6 @@ test('nothing of a query or a result stays in memory', async () => {
 });
 
 test('a thread that ends is a coded error until the pool is closed; then the table goes on alone', async () => {
-  class Unreadable extends CodeTable {
-    override get handle() {
-      return { ...super.handle, module: {} };
-    }
-  }
   const table = tableOf(200_000);
   const query = new Uint8Array(8);
   const expected = table.search(query, 5);
@@ -141,6 +146,86 @@ test('a thread that took part of the work and does not answer is a coded error, 
   };
   assert.throws(() => table.search(new Uint8Array(8), 5), isLost);
   assert.throws(() => table.search(new Uint8Array(8), 5), isLost);
+});
+
+/** Searches by what the pool has given to the table, after it was taken off it again. */
+function keptScan(table: CodeTable): () => unknown {
+  let scan: Parameters<CodeTable['scanWith']>[0];
+  const scanWith = table.scanWith.bind(table);
+  table.scanWith = (threads) => {
+    scan ??= threads;
+    scanWith(threads);
+  };
+  return () => scan?.([new Uint8Array(8)], 5, 64, false);
+}
+
+test('threads do take part, and within a radius', async () => {
+  const table = tableOf(400_000);
+  await using pool = await SearchPool.start({ threads: 2 });
+  const alone = tableOf(400_000);
+  pool.attach(table);
+  const states = new Int32Array(pool.memory()[0]!.buffer, 0, 256);
+  const random = seededRandom('radius');
+  let tookPart = 0;
+  for (let i = 0; i < SEARCHES; i++) {
+    const queries = random.bytes(8 * 3);
+    for (const radius of [8, 14, 17]) {
+      assert.deepEqual(
+        table.searchAll(queries, 1_000, { radius }),
+        alone.searchAll(queries, 1_000, { radius }),
+      );
+      // 3: thread 1 has entered the job and finished it.
+      if (Atomics.load(states, 17) === 3) tookPart++;
+    }
+    await new Promise((next) => setImmediate(next));
+  }
+  assert.ok(tookPart > 0);
+});
+
+test('a thread lets a table go that is detached, and one that fails in a search is noticed at once', async () => {
+  const table = tableOf(2_000_000);
+  await using pool = await SearchPool.start({ threads: 2, stallMs: 60_000 });
+  const scan = keptScan(table);
+  pool.attach(table);
+  for (let i = 0; i < 5; i++) scan();
+  pool.detach(table);
+  const fromMs = performance.now();
+  assert.throws(() => {
+    for (let i = 0; i < 1_000; i++) scan();
+  }, isLost);
+  assert.ok(performance.now() - fromMs < 30_000);
+  assert.throws(() => pool.attach(table), isLost);
+});
+
+test('with a thread lost a search that needs none goes on, and a table that is detached then keeps no query', async () => {
+  const table = tableOf(200_000);
+  const other = tableOf(1_000);
+  const query = new Uint8Array(8);
+  const search = () => [table.range(query, 12), table.search(query, 2_000), other.search(query, 5)];
+  const expected = search();
+  const pool = await SearchPool.start({ threads: 2 });
+  for (const each of [table, other]) pool.attach(each);
+  pool.attach(new Unreadable(64, { shared: true }));
+  for (let waited = 0; !pool.lost && waited < 5_000; waited += 10) {
+    await new Promise((next) => setTimeout(next, 10));
+  }
+  assert.throws(() => table.search(query, 5), isLost);
+  assert.deepEqual(search(), expected);
+  // What the thread had under way when it ended.
+  table.chunks.bytes.fill(9, THREAD_1, THREAD_1 + 16_384);
+  pool.detach(table);
+  await pool.close();
+  assert.ok(table.chunks.bytes.subarray(THREAD_1, THREAD_1 + 16_384).every((byte) => byte === 0));
+});
+
+test('a table is on one pool at a time', async () => {
+  const table = tableOf(1_000);
+  await using first = await SearchPool.start({ threads: 2 });
+  await using second = await SearchPool.start({ threads: 2 });
+  first.attach(table);
+  assert.throws(() => second.attach(table), isRefused);
+  first.detach(table);
+  second.attach(table);
 });
 
 test('a table in memory of one thread, and impossible numbers of threads, are refused', async () => {

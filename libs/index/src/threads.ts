@@ -1,13 +1,16 @@
 /** Several threads for the searches of tables in shared memory. The scan itself is `SharedScan` of `@lethe/hashing`. */
+import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { type CodeTable, SharedScan, type TableNews } from '@lethe/hashing';
+import { type CodeTable, HASHING, SharedScan, type TableNews } from '@lethe/hashing';
 
 export interface SearchPoolOptions {
   /** The calling thread included, 1..8. */
   readonly threads: number;
-  /** How long a thread may go on after the caller has finished its share, until it counts as lost; 10 seconds unless told. */
+  /** How long a thread may go on after the caller has finished its share, until it counts as lost; one second unless told. */
   readonly stallMs?: number;
 }
+
+const poolOf = new WeakMap<CodeTable, SearchPool>();
 
 /**
  * One pool for all tables of a process. Searches of a table stay what they are, on the calling thread, which blocks and scans as well: so
@@ -20,6 +23,8 @@ export class SearchPool implements AsyncDisposable {
   readonly #workers: readonly Worker[];
   readonly #ports: readonly MessagePort[];
   readonly #tables = new Map<CodeTable, number>();
+  /** Tables in whose slots a lost thread may have left a query. */
+  readonly #left = new Set<CodeTable>();
   #attached = 0;
 
   private constructor(scan: SharedScan, workers: readonly Worker[], ports: readonly MessagePort[]) {
@@ -28,7 +33,7 @@ export class SearchPool implements AsyncDisposable {
     this.#ports = ports;
   }
 
-  /** @throws LETHE-3410 the number of threads is out of range */
+  /** @throws LETHE-3410 the number of threads is out of range; and what a thread throws that cannot begin */
   static async start(options: SearchPoolOptions): Promise<SearchPool> {
     const scan = new SharedScan(options.threads, options.stallMs);
     const ports: MessagePort[] = [];
@@ -43,9 +48,15 @@ export class SearchPool implements AsyncDisposable {
       worker.on('error', () => scan.markLost());
       return worker;
     });
-    await Promise.all(workers.map((worker) => new Promise((online) => worker.once('online', online))));
+    const pool = new SearchPool(scan, workers, ports);
+    try {
+      await Promise.all(workers.map((worker) => once(worker, 'online')));
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
     for (const part of [...workers, ...ports]) part.unref();
-    return new SearchPool(scan, workers, ports);
+    return pool;
   }
 
   /** Ids of the threads besides the caller's. */
@@ -53,26 +64,31 @@ export class SearchPool implements AsyncDisposable {
     return this.#workers.map(({ threadId }) => threadId);
   }
 
-  /** Whether a thread has ended: searches of the tables attached throw LETHE-3413 until they are detached. */
+  /** Whether a thread has ended, or the pool: searches by several threads throw LETHE-3413 until the table is detached. */
   get lost(): boolean {
     return this.#scan.lost;
   }
 
-  /** From now on the table's scans are done by all threads, if there is enough to do. @throws LETHE-3410 the table is not in shared memory */
+  /** From now on the table's scans are done by all threads, if there is enough to do. @throws LETHE-3410 the table is not in shared memory or on another pool; LETHE-3413 a thread has ended */
   attach(table: CodeTable): void {
     if (this.#tables.has(table)) return;
+    if (this.lost) throw HASHING.SEARCH_THREAD_LOST('the pool is closed or has lost a thread');
+    if (poolOf.has(table)) throw HASHING.OPTION_INVALID('the table is on another pool');
     const number = ++this.#attached;
     table.scanWith(this.#scan.over(table, number));
     this.#tables.set(table, number);
+    poolOf.set(table, this);
     this.#tell({ table: number, handle: table.handle });
   }
 
-  /** The table's scans are done by the calling thread alone again, and the threads let its memory go. */
+  /** The table's scans are done by the calling thread alone again, and the threads let its memory go; a pool that is lost does so when it is closed. */
   detach(table: CodeTable): void {
     const number = this.#tables.get(table);
     if (number === undefined) return;
     table.scanWith(undefined);
     this.#tables.delete(table);
+    poolOf.delete(table);
+    if (this.lost) this.#left.add(table);
     this.#tell({ table: number });
   }
 
@@ -81,14 +97,13 @@ export class SearchPool implements AsyncDisposable {
     return [new Uint8Array(this.#scan.control)];
   }
 
-  /** Detaches all tables and ends the threads. */
+  /** Detaches all tables at once, ends the threads, and overwrites what they had under way. */
   async close(): Promise<void> {
+    this.#scan.markLost();
+    for (const table of this.#tables.keys()) this.detach(table);
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
-    for (const table of this.#tables.keys()) {
-      this.detach(table);
-      // What a thread had under way when it ended.
-      table.chunks.shutAll();
-    }
+    for (const { chunks } of this.#left) chunks.shutAll();
+    this.#left.clear();
     for (const bytes of this.memory()) bytes.fill(0);
     for (const port of this.#ports) port.close();
   }

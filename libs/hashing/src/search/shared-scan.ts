@@ -8,7 +8,8 @@
  * claimed what.
  *
  * A thread takes part by entering (0 -> 1); the leader shuts out (0 -> 2) whoever has not entered when no share is left, and waits for
- * the others (-> 3). So a thread that never comes is never missed, and one that entered and went away is noticed.
+ * the others (-> 3). So a thread that never comes is never missed. One that entered and failed says so (-> 4), for the leader blocks its event
+ * loop and would not hear of its end; one that can say nothing any more (out of memory, terminated) is given up after a while.
  *
  * Who waits asks again and again for some 100 us before it sleeps, for waking a sleeping thread takes about as long: 10 to 100 us where
  * the processor is a virtual one.
@@ -40,6 +41,7 @@ const WAITING = 0;
 const ENTERED = 1;
 const SHUT_OUT = 2;
 const FINISHED = 3;
+const FAILED = 4;
 
 const QUERY_BYTES = 32;
 const QUERIES_A_JOB = 512;
@@ -113,9 +115,10 @@ class Job {
   /** A thread's part of the work; its results are put into their lists. */
   work(chunks: Chunks, thread: number): void {
     const { words } = this;
+    // Views, no copies: a thread's heap is nowhere overwritten.
     const pass = (from: number, to: number): Pass => ({
       queries: Array.from({ length: to - from }, (_, i) =>
-        this.#queries.slice((from + i) * QUERY_BYTES, (from + i) * QUERY_BYTES + chunks.codeBytes),
+        this.#queries.subarray((from + i) * QUERY_BYTES, (from + i) * QUERY_BYTES + chunks.codeBytes),
       ),
       k: words[K]!,
       limit: words[LIMIT]!,
@@ -161,19 +164,29 @@ export function serveSharedScans(
   const job = new Job(control);
   const { words } = job;
   const tables = new Map<number, Chunks>();
-  for (let seen = 0; ; ) {
-    awaitChange(words, SEQUENCE, seen);
-    seen = Atomics.load(words, SEQUENCE);
+  const hear = () => {
     for (let item = news(); item; item = news()) {
       if (item.handle) tables.set(item.table, Chunks.attach(item.handle));
       else tables.delete(item.table);
     }
+  };
+  for (let seen = 0; ; ) {
+    awaitChange(words, SEQUENCE, seen);
+    seen = Atomics.load(words, SEQUENCE);
+    hear();
     if (Atomics.compareExchange(words, STATE + thread, WAITING, ENTERED) !== WAITING) continue;
-    const chunks = tables.get(words[TABLE]!)!;
-    chunks.refresh();
-    job.work(chunks, thread);
-    Atomics.store(words, STATE + thread, FINISHED);
-    Atomics.notify(words, STATE + thread);
+    let state = FAILED;
+    try {
+      // Since the news were heard the job may have become another one, over a table of which they were too early to tell.
+      hear();
+      const chunks = tables.get(words[TABLE]!)!;
+      chunks.refresh();
+      job.work(chunks, thread);
+      state = FINISHED;
+    } finally {
+      Atomics.store(words, STATE + thread, state);
+      Atomics.notify(words, STATE + thread);
+    }
   }
 }
 
@@ -186,8 +199,8 @@ export class SharedScan {
   readonly #job: Job;
   #lost = false;
 
-  /** @param threads the caller included, 1..8  @param stallMs how long a thread that has entered may take after the caller is done  @throws LETHE-3410 */
-  constructor(threads: number, stallMs = 10_000) {
+  /** @param threads the caller included, 1..8  @param stallMs how long a thread that has entered may take after the caller is done; one second unless told  @throws LETHE-3410 */
+  constructor(threads: number, stallMs = 1_000) {
     if (!Number.isInteger(threads) || threads < 1 || threads > THREADS_MAX) {
       throw HASHING.OPTION_INVALID(`threads is not within 1..${THREADS_MAX}`);
     }
@@ -204,7 +217,7 @@ export class SharedScan {
     return this.#lost;
   }
 
-  /** From now on every search by the threads throws. */
+  /** From now on every search by the threads throws; what is left to the table's own thread goes on. */
   markLost(): void {
     this.#lost = true;
   }
@@ -222,9 +235,9 @@ export class SharedScan {
   over(table: CodeTable, number: number): TableScan {
     if (!table.shared) throw HASHING.OPTION_INVALID('the table is not in shared memory');
     return (queries, k, limit, filtered) => {
-      this.#check();
       const work = queries.length * table.lanes * (table.codeBits / 8);
       if (k > K_MAX || work < WORTHWHILE) return undefined;
+      this.#check();
       const { words } = this.#job;
       words[TABLE] = number;
       words[K] = k;
@@ -259,7 +272,8 @@ export class SharedScan {
     const worked = [0];
     for (let thread = 1; thread < this.#threads; thread++) {
       if (Atomics.compareExchange(words, STATE + thread, WAITING, SHUT_OUT) === WAITING) continue;
-      if (!awaitChange(words, STATE + thread, ENTERED, this.#stallMs)) {
+      const isOver = awaitChange(words, STATE + thread, ENTERED, this.#stallMs);
+      if (!isOver || Atomics.load(words, STATE + thread) === FAILED) {
         this.markLost();
         this.#check();
       }
