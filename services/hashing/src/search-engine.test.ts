@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { type CodeTable, laneBits } from '@lethe/hashing';
+import { type CodeTable, HASHING, laneBits } from '@lethe/hashing';
 import { seededRandom, silentLogger } from '@lethe/std';
 import { Turns } from './context.ts';
 import { closeAll, eventually, TENANT, World } from './fixture.ts';
@@ -98,6 +98,53 @@ test('a thread that ends costs no answer: one thread searches, then new ones are
   assert.deepEqual(attached, [true, false, true]);
   assert.deepEqual(answers(table), expected);
   assert.equal(warnings.length, 1);
+  await engine.close();
+});
+
+test('threads that are lost twice in a row come back for every table, and leave nothing of a query', async () => {
+  const engine = engineWith({ ...quiet, restartMs: 200, threads: 2, tabledFrom: CODES + 1 });
+  const tables = [filled(engine), filled(engine)] as const;
+  const attached = new Map<CodeTable, boolean>();
+  for (const table of tables) {
+    const scanWith = table.scanWith.bind(table);
+    table.scanWith = (threads) => {
+      attached.set(table, threads !== undefined);
+      scanWith(threads);
+    };
+    engine.serve({ table, size: CODES });
+  }
+  const all = () => eventually(async () => (tables.every((table) => attached.get(table)) ? true : undefined));
+  await all();
+  const [table, other] = tables;
+  const lose = () => {
+    table.scanWith(() => {
+      throw HASHING.SEARCH_THREAD_LOST('planted');
+    });
+    assert.equal(table.search(queries[0]!, 3).length, 3);
+  };
+  // What a thread has under way when it ends.
+  const slot = 16 * 16_384;
+  table.chunks.bytes.fill(9, slot, slot + 16_384);
+  lose();
+  assert.equal(attached.get(other), false);
+  engine.serve({ table, size: CODES });
+  await eventually(async () => (attached.get(table) ? true : undefined));
+  assert.ok(table.chunks.bytes.subarray(slot, slot + 16_384).every((byte) => byte === 0));
+  lose();
+  await all();
+  await engine.close();
+});
+
+test('threads are for indexes of 8 MB of codes and more, unless told', async () => {
+  const engine = engineWith({ threads: 2 });
+  const table = filled(engine);
+  const attached: boolean[] = [];
+  table.scanWith = (threads) => void attached.push(threads !== undefined);
+  engine.serve({ table, size: 999_999 });
+  await new Promise((done) => setTimeout(done, 300));
+  assert.deepEqual(attached, []);
+  engine.serve({ table, size: 1_000_000 });
+  await eventually(async () => (attached[0] ? true : undefined));
   await engine.close();
 });
 

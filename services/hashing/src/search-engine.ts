@@ -1,5 +1,5 @@
 /**
- * How this process searches its indexes: by the thread that answers; from `pooledFrom` codes on by several threads over shared memory; from
+ * How this process searches its indexes: by the thread that answers; from `pooledFrom` bytes of codes on by several threads over shared memory; from
  * `tabledFrom` on with a multi-index beside the scan, if a measurement on the codes says that it is faster. Answers are the same bytes
  * in the same order, so none of this is part of a function's state, and replicas may differ in it.
  *
@@ -8,7 +8,7 @@
  * tables are searched by one thread until new ones are there.
  */
 import { availableParallelism } from 'node:os';
-import { CodeTable, HASHING, type Neighbour, type SearchOptions } from '@lethe/hashing';
+import { CodeTable, HASHING, type Neighbour, type SearchOptions, type SearchPlan } from '@lethe/hashing';
 import { type CodeIndex, SearchPool } from '@lethe/index';
 import { LetheError, type Logger } from '@lethe/std';
 import type { Turns } from './context.ts';
@@ -16,7 +16,10 @@ import type { Turns } from './context.ts';
 export interface SearchSettings {
   /** Threads of a search, the answering one included; default the machine's, at most 8. 1: no others. */
   readonly threads?: number;
-  /** Size of an index from which several threads search it; below, waking them costs more than they save. Default 100,000. */
+  /**
+   * Bytes of codes of an index from which several threads search it. Threads that sleep take 0.1 ms to wake, so below some 4 MB a single search
+   * is slower with them. Default 8,000,000: a million codes of 64 bits, 250,000 of 256.
+   */
   readonly pooledFrom?: number;
   /** Size of an index from which a multi-index is tried; building it stops answers for about a third of a second a million codes. Default 1,000,000. */
   readonly tabledFrom?: number;
@@ -27,7 +30,7 @@ export interface SearchSettings {
 }
 
 const THREADS_MAX = 8;
-const POOLED_FROM = 100_000;
+const POOLED_FROM = 8_000_000;
 const TABLED_FROM = 1_000_000;
 const SETTLE_MS = 2_000;
 const RESTART_MS = 10_000;
@@ -44,12 +47,20 @@ class EngineTable extends CodeTable {
   }
 
   override searchAll(queries: Uint8Array, k: number, options?: SearchOptions): Neighbour[][] {
+    return this.#aloneIfLost(() => super.searchAll(queries, k, options));
+  }
+
+  override calibrate(nowMs: () => number): SearchPlan | undefined {
+    return this.#aloneIfLost(() => super.calibrate(nowMs));
+  }
+
+  #aloneIfLost<T>(work: () => T): T {
     try {
-      return super.searchAll(queries, k, options);
+      return work();
     } catch (error) {
       if (!(error instanceof LetheError) || error.code !== THREAD_LOST) throw error;
       this.#onLost();
-      return super.searchAll(queries, k, options);
+      return work();
     }
   }
 }
@@ -63,9 +74,14 @@ export class SearchEngine {
   readonly #settleMs: number;
   readonly #restartMs: number;
   /** Tables of indexes that serve, with what is to come for them. */
-  readonly #serving = new Map<EngineTable, { isPooled: boolean; timer: NodeJS.Timeout | undefined }>();
+  readonly #serving = new Map<
+    EngineTable,
+    { isPooled: boolean; isLarge: boolean; timer: NodeJS.Timeout | undefined }
+  >();
   #pool: SearchPool | undefined;
-  #starting: Promise<SearchPool> | undefined;
+  #starting: Promise<SearchPool | undefined> | undefined;
+  /** Of pools that were lost. */
+  #closing: Promise<unknown> | undefined;
   #restart: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -86,9 +102,10 @@ export class SearchEngine {
   /** The index answers from now on. To be called again for every version on it: it may have grown. */
   serve({ table, size }: Pick<CodeIndex, 'table' | 'size'>): void {
     if (this.#closed || !(table instanceof EngineTable)) return;
-    const state = this.#serving.get(table) ?? { isPooled: false, timer: undefined };
+    const state = this.#serving.get(table) ?? { isPooled: false, isLarge: false, timer: undefined };
     this.#serving.set(table, state);
-    if (size >= this.#pooledFrom && this.#threads > 1) void this.#attach(table);
+    state.isLarge = this.#threads > 1 && (size * table.codeBits) / 8 >= this.#pooledFrom;
+    if (state.isLarge) void this.#attach(table);
     if (size < this.#tabledFrom || table.plan !== undefined) return;
     clearTimeout(state.timer);
     state.timer = setTimeout(() => void this.#calibrate(table), this.#settleMs).unref();
@@ -108,24 +125,44 @@ export class SearchEngine {
     clearTimeout(this.#restart);
     for (const { timer } of this.#serving.values()) clearTimeout(timer);
     this.#serving.clear();
-    const pool = await this.#starting?.catch(() => undefined);
+    const pool = await this.#starting;
     this.#pool = undefined;
-    await pool?.close();
+    await Promise.all([pool?.close(), this.#closing]);
   }
 
   async #attach(table: EngineTable): Promise<void> {
+    this.#starting ??= this.#start();
+    const starting = this.#starting;
+    const pool = await starting;
+    const state = this.#serving.get(table);
+    // Another one may have taken its place; whoever has put it there attaches all tables.
+    if (pool === undefined || starting !== this.#starting) return;
+    if (this.#closed || !state || state.isPooled) return;
+    this.#pool = pool;
+    if (pool.lost) return this.#lost();
+    pool.attach(table);
+    state.isPooled = true;
+  }
+
+  /** Not before the lost threads have ended: they may still write into the slots that the new ones use. */
+  async #start(): Promise<SearchPool | undefined> {
     try {
-      this.#starting ??= SearchPool.start({ threads: this.#threads });
-      const pool = await this.#starting;
-      const state = this.#serving.get(table);
-      if (this.#closed || !state || state.isPooled) return;
-      this.#pool = pool;
-      pool.attach(table);
-      state.isPooled = true;
+      await this.#closing;
+      return await SearchPool.start({ threads: this.#threads });
     } catch (error) {
       this.#starting = undefined;
       this.#logger.warn('search threads could not be started; one thread searches', { error });
+      this.#startLater();
+      return undefined;
     }
+  }
+
+  #startLater(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => {
+      for (const [table, { isLarge }] of this.#serving) if (isLarge) void this.#attach(table);
+    }, this.#restartMs).unref();
   }
 
   /** On its own turn, for it stops everything else. */
@@ -149,19 +186,12 @@ export class SearchEngine {
     this.#pool = undefined;
     this.#starting = undefined;
     this.#logger.warn('a search thread has ended; one thread searches until new ones are there');
-    const alone: EngineTable[] = [];
-    for (const [table, state] of this.#serving) {
-      if (!state.isPooled) continue;
-      pool?.detach(table);
-      state.isPooled = false;
-      alone.push(table);
-    }
-    clearTimeout(this.#restart);
-    this.#restart = setTimeout(() => {
-      for (const table of alone) void this.#attach(table);
-    }, this.#restartMs).unref();
-    pool?.close().catch((error: unknown) => {
+    for (const state of this.#serving.values()) state.isPooled = false;
+    this.#startLater();
+    // At once every table is its own thread's; what the lost threads had under way is overwritten once they have ended.
+    const ended = pool?.close().catch((error: unknown) => {
       this.#logger.warn('search threads could not be ended', { error });
     });
+    this.#closing = Promise.all([this.#closing, ended]);
   }
 }
