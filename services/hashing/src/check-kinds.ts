@@ -98,10 +98,12 @@ export async function hubs(checked: Checked): Promise<Found> {
   );
   if (!judged)
     throw unfit(checked, 'there are no older items to judge newer ones by: update the function first');
-  const { flagged, ...figures } = judged;
+  const { flagged, certain, ...figures } = judged;
+  const idsOf = (rows: readonly number[]) => rows.map((row) => ids.slice(row * 16, (row + 1) * 16));
   return {
     alarm: flagged.length > 0,
-    flagged: flagged.map((row) => ids.slice(row * 16, (row + 1) * 16)),
+    flagged: idsOf(flagged),
+    toHold: idsOf(certain),
     outcome: {
       $case: 'hubs',
       value: {
@@ -109,6 +111,7 @@ export async function hubs(checked: Checked): Promise<Found> {
         probes: probes.length,
         flaggedItems: BigInt(flagged.length),
         falseAlarms,
+        heldItems: 0n,
         ...figures,
       },
     },
@@ -123,7 +126,8 @@ function newestBefore(versions: Uint32Array, wanted: number): number {
 
 /**
  * Items of the gallery whose N_10 is extreme among that of older ones.
- * @returns rows that are flagged; undefined if there is no newer item, or no older one
+ * @returns rows that are flagged, and those that the default share of false alarms flags too, most occurrences first; undefined if there is
+ * no newer item, or no older one
  */
 export async function judgeNewer(
   asked: {
@@ -143,8 +147,13 @@ export async function judgeNewer(
   const occurrences = await countOccurrences(probes, gallery, codeBits, breathe);
   const of = (some: readonly number[]) => Float64Array.from(some, (row) => occurrences[row]!);
   const most = (values: Float64Array): number => values.reduce((best, value) => Math.max(best, value), 0);
+  const extreme = (share: number) => flagExtreme(of(reference), of(judged), share).map((at) => judged[at]!);
+  const flagged = extreme(falseAlarms);
+  const share = Math.min(falseAlarms, FALSE_ALARMS);
+  const certain = share * (reference.length + 1) < 1 ? [] : extreme(share);
   return {
-    flagged: flagExtreme(of(reference), of(judged), falseAlarms).map((at) => judged[at]!),
+    flagged,
+    certain: certain.sort((a, b) => occurrences[b]! - occurrences[a]!),
     referenceItems: BigInt(reference.length),
     judgedItems: BigInt(judged.length),
     referenceMost: most(of(reference)),
@@ -225,6 +234,7 @@ export async function uniqueness(checked: Checked): Promise<Found> {
   return {
     alarm: signal.alarm,
     flagged: [],
+    toHold: [],
     outcome: {
       $case: 'uniqueness',
       value: {
@@ -296,6 +306,7 @@ export async function targeted(checked: Checked): Promise<Found> {
   return {
     alarm: beatsControl(values.after, values.control),
     flagged: [],
+    toHold: [],
     outcome: {
       $case: 'targeted',
       value: { epsilon, queries: values.queries, galleryItems: values.galleryItems, tMapBefore, tMapAfter },

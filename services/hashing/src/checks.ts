@@ -20,6 +20,8 @@ export interface Found {
   readonly alarm: boolean;
   /** Items that an auditor may look at. */
   readonly flagged: readonly Uint8Array[];
+  /** Those of them that a quarantine may hold, the most conspicuous first. */
+  readonly toHold: readonly Uint8Array[];
 }
 
 /** What a kind of check works with. */
@@ -95,11 +97,12 @@ export class Checks {
 /** Runs a check that was requested, unless its result is there. After a crash from the beginning. */
 export async function onCheckRequested(context: HashingContext, tenant: string, id: string): Promise<void> {
   const { checks, logger } = context;
-  const { spec, ...state } = (await checks.aggregates.load(tenant, id)).state;
-  if (!spec || isSettled({ spec, ...state })) return;
+  const { state } = await checks.aggregates.load(tenant, id);
+  const { spec, byPlatform } = state;
+  if (!spec || isSettled(state)) return;
   const check = resourceName('hashCheck', tenant, id);
   try {
-    while (!(await attempt(context, tenant, id, check, spec))) {
+    while (!(await attempt(context, tenant, id, check, { spec, byPlatform }))) {
       // An erasure has come in between: again, without the person.
     }
   } catch (error) {
@@ -121,7 +124,7 @@ async function attempt(
   tenant: string,
   id: string,
   check: string,
-  spec: hashing.HashCheckSpec,
+  { spec, byPlatform }: { readonly spec: hashing.HashCheckSpec; readonly byPlatform: boolean },
 ): Promise<boolean> {
   const { checks, functions } = context;
   const address = functionAddress(spec.function);
@@ -165,10 +168,18 @@ async function attempt(
   if (!found) return false;
   return await functions.inTurn(address, async () => {
     const { current, erasures, spec: declared } = await functions.load(address);
-    const holdsHubs = declared.quarantine?.flaggedHubs === true;
     const since = Object.values(erasures).some((made) => made.version > version);
     if (!current || since) return false;
-    const { outcome, alarm, flagged } = found;
+    const { outcome, alarm, flagged, toHold } = found;
+    if (outcome.$case === 'hubs' && byPlatform && declared.quarantine?.flaggedHubs) {
+      await editQuarantine(context, address, (learned) => {
+        const next = withHubs(learned, toHold);
+        const held = new Set((next ?? learned.head.quarantine).map(({ position }) => position));
+        const isHeld = (id: Uint8Array): boolean => held.has(learned.index.indexOf(id));
+        outcome.value.heldItems = BigInt(flagged.filter(isHeld).length);
+        return next;
+      });
+    }
     const list =
       flagged.length > 0
         ? await functions.sealed.put(tenant, flaggedKeyId(check), encodeIds(flagged))
@@ -178,9 +189,6 @@ async function attempt(
       result: { functionVersion: version, alarm, outcome },
       flagged: list,
     };
-    if (alarm && spec.kind === hashing.HashCheckSpec_Kind.KIND_HUBS && holdsHubs) {
-      await editQuarantine(context, address, (learned) => withHubs(learned, flagged));
-    }
     const event = newEvent(
       EVENT.hashCheckCompleted,
       completed,

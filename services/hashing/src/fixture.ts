@@ -1,7 +1,7 @@
 /** For the tests: the service on a bus in memory, beside peers that answer from this object. */
 import { statementBytes } from '@lethe/certificate';
 import type { Lethe } from '@lethe/client';
-import { EVENT, events, hashing, type vault } from '@lethe/contracts';
+import { EVENT, events, hashing, type Role, type vault } from '@lethe/contracts';
 import {
   byteMatrix,
   type DatasetSpec,
@@ -313,8 +313,8 @@ export interface Api {
   /** Waits until nothing is being learned. */
   settled(): Promise<hashing.HashFunction>;
   metrics(): Promise<hashing.HashMetrics>;
-  /** Asks for a check of the function and waits for its end. */
-  check(checkId: string, spec: Partially<hashing.HashCheckSpec>): Promise<hashing.HashCheck>;
+  /** Asks for a check of the function and waits for its end. @param role default platform */
+  check(checkId: string, spec: Partially<hashing.HashCheckSpec>, role?: Role): Promise<hashing.HashCheck>;
   getCheck(checkId: string): Promise<hashing.HashCheck>;
 }
 
@@ -327,10 +327,10 @@ function apiOf(handlers: ServiceBinding['handlers']): Api {
     tenant: TENANT,
     signal: new AbortController().signal,
   };
-  const call = async <T>(method: string, request: object): Promise<T> => {
+  const call = async <T>(method: string, request: object, role: Role = 'platform'): Promise<T> => {
     const handler = handlers[method];
     assert(handler, `there is no method ${method}`);
-    return (await handler(request, context)) as T;
+    return (await handler(request, { ...context, identity: { ...context.identity, role } })) as T;
   };
   const name = FUNCTION;
   return {
@@ -348,9 +348,9 @@ function apiOf(handlers: ServiceBinding['handlers']): Api {
       return (await collect(states)).at(-1)!;
     },
     metrics: async () => hashing.HashMetrics.fromPartial(await call('getHashMetrics', { name })),
-    check: async (checkId, wanted) => {
+    check: async (checkId, wanted, role) => {
       const spec = hashing.HashCheckSpec.fromPartial({ function: name, ...wanted });
-      await call('createHashCheck', { parent: `tenants/${TENANT}`, checkId, spec, requestId: '' });
+      await call('createHashCheck', { parent: `tenants/${TENANT}`, checkId, spec, requestId: '' }, role);
       const states = await call<AsyncIterable<hashing.HashCheck>>('watchHashCheck', checkName(checkId));
       return hashing.HashCheck.fromPartial((await collect(states)).at(-1)!);
     },

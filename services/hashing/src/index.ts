@@ -117,7 +117,7 @@ export function createHashing(deps: ServiceDeps, settings: HashingSettings = {})
     getInclusionProof: (request) => getInclusionProof(context, request),
     getErasureProof: (request) => getErasureProof(context, request),
     getHashMetrics: (request) => getHashMetrics(context, request),
-    createHashCheck: (request) => createHashCheck(context, request),
+    createHashCheck: (request, { identity }) => createHashCheck(context, request, identity),
     getHashCheck: async ({ name }) => await checkResource(context, name),
     watchHashCheck: ({ name }, { signal }) => watchHashCheck(context, name, signal),
   });

@@ -37,8 +37,10 @@ export async function sampledItems(learned: Learned, excluded: ReadonlySet<strin
     if (!sample.block) continue;
     const { positions, labels, labelBytes, features, featureDim } = await openBlock(learned, sample.block);
     positions.forEach((position, row) => {
-      const { itemId, owner, code, fnVersion } = learned.liveAt(position);
-      if (excluded.has(owner)) return;
+      const entry = learned.index.entryAt(position);
+      // Versions share one index: an erasure that is being made takes entries out before its version serves.
+      if (entry.kind === 'erased' || excluded.has(entry.owner)) return;
+      const { itemId, owner, code, fnVersion } = entry;
       const own = labelsOfBits(labels.subarray(row * labelBytes, (row + 1) * labelBytes));
       const at = row * featureDim;
       out.push({

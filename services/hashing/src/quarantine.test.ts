@@ -215,37 +215,95 @@ test('an erasure covers what is in quarantine', async () => {
   await close();
 });
 
+/** 1,040 items of few persons, and an update of a class that is new: its items are the nearest of their own probes, and hubs of all. */
+async function withNewClass(persons: number, flaggedHubs: boolean) {
+  const older = makeRecords('a', 520, [0]).map((record, i) => ({ ...record, alias: `a${i % 52}` }));
+  const world = await World.with(...older);
+  const { api, close } = await world.service({ probesMin: 5 });
+  await api.create({ ...FUNCTION_SPEC, ...(flaggedHubs && { quarantine: { marginShare: 0, flaggedHubs } }) });
+  await api.settled();
+  const newer = makeRecords('b', persons, [1]).filter((_, i) => i % 2 === 0);
+  await api.update(world.commitRoot(newer));
+  await api.settled();
+  return { api, close, replica: world.context(), items: older.length + newer.length };
+}
+
+const { KIND_HUBS } = hashing.HashCheckSpec_Kind;
+
+function hubsOf({ result, conditions }: hashing.HashCheck): hashing.HubsOutcome {
+  const { outcome } = result ?? {};
+  assert.equal(outcome?.$case, 'hubs', conditions[0]?.message);
+  return outcome.value;
+}
+
 test('hubs that a check has flagged are held if the function says so', async () => {
   for (const flaggedHubs of [true, false]) {
-    const { world, api, close, replica } = await guarded({
-      ...FUNCTION_SPEC,
-      ...(flaggedHubs ? { quarantine: { marginShare: 0, flaggedHubs } } : {}),
-    });
-    await api.update(world.commitRoot(makeRecords('b', 20, [0, 1])));
-    await api.settled();
-    const { KIND_HUBS } = hashing.HashCheckSpec_Kind;
-    const check = await api.check('hubs', { kind: KIND_HUBS, falseAlarms: 0.9 });
-    assert.ok(check.flaggedItemIds.length > 0 && check.result?.alarm, 'the check has found something');
+    const { api, close, replica, items } = await withNewClass(8, flaggedHubs);
+    const check = await api.check('hubs', { kind: KIND_HUBS });
+    assert.equal(check.flaggedItemIds.length, 8);
+    assert.equal(hubsOf(check).heldItems, flaggedHubs ? 8n : 0n);
     const held = await listed(replica);
     assert.deepEqual(ids(held), flaggedHubs ? ids(check.flaggedItemIds.map((itemId) => ({ itemId }))) : []);
     const found = await eventually(async () => {
-      const seen = await answers(api);
-      return seen.size === Number((await api.get()).itemCount) - held.length ? seen : undefined;
+      const { neighbours } = await api.search({ $case: 'code', value: new Uint8Array(2) }, 1_000, {
+        filter: { functionVersions: [2] },
+      });
+      return neighbours.length === 8 - held.length ? neighbours : undefined;
     });
+    assert.equal(found.length, 8 - held.length);
+    for (const { reason } of held) assert.equal(reason, REASON_HUB);
     if (flaggedHubs) {
       const itemIds = [held[0]!.itemId];
       await resolveQuarantine(replica, { name: FUNCTION, itemIds, resolution: RESOLUTION_RETIRE });
-      const again = await api.check('again', { kind: KIND_HUBS, falseAlarms: 0.9 });
+      const again = await api.check('again', { kind: KIND_HUBS });
       assert.deepEqual(again.flaggedItemIds, check.flaggedItemIds);
+      assert.equal(hubsOf(again).heldItems, 8n);
       assert.deepEqual(ids(await listed(replica, true)), ids(held), 'decided and held already');
       assert.equal((await listed(replica)).length, held.length - 1);
     }
-    for (const { itemId, reason } of held) {
-      assert.equal(reason, REASON_HUB);
-      assert.ok(!found.has(hex(itemId)));
-    }
+    assert.equal((await api.get()).itemCount, BigInt(items));
     await close();
   }
+});
+
+test('a check holds neither what an auditor asks for, nor more than the default share of false alarms flags, nor a whole class', async () => {
+  const { api, close, replica, items } = await withNewClass(40, true);
+  const greedy = { kind: KIND_HUBS, falseAlarms: 0.999, newerThanVersion: 1 };
+  const asked = await api.check('auditor', greedy, 'auditor');
+  assert.ok(asked.result?.alarm && asked.flaggedItemIds.length >= 40);
+  assert.equal(hubsOf(asked).heldItems, 0n);
+  assert.deepEqual(await listed(replica), []);
+  await assert.rejects(api.check('auditor', greedy), coded('LETHE-4230'));
+  assert.equal(
+    (await api.check('auditor', greedy, 'auditor')).updateTime?.getTime(),
+    asked.updateTime?.getTime(),
+  );
+
+  const most = Math.ceil(items / 100);
+  for (const name of ['first', 'second']) {
+    const check = await api.check(name, greedy);
+    assert.equal(hubsOf(check).heldItems, BigInt(most));
+    assert.equal((await listed(replica)).length, most, 'there is no more room until somebody decides');
+  }
+  const itemIds = (await listed(replica)).map(({ itemId }) => itemId);
+  await resolveQuarantine(replica, { name: FUNCTION, itemIds, resolution: RESOLUTION_RETIRE });
+  await api.check('third', greedy);
+  assert.equal((await listed(replica)).length, most);
+  await close();
+});
+
+test('what only a larger share of false alarms flags is not held', async () => {
+  const { world, api, close, replica } = await guarded({
+    ...FUNCTION_SPEC,
+    quarantine: { marginShare: 0, flaggedHubs: true },
+  });
+  await api.update(world.commitRoot(makeRecords('b', 20, [0, 1])));
+  await api.settled();
+  const check = await api.check('hubs', { kind: KIND_HUBS, falseAlarms: 0.9 });
+  assert.ok(check.result?.alarm && check.flaggedItemIds.length > 0);
+  assert.equal(hubsOf(check).heldItems, 0n, '200 older items cannot tell one in a thousand');
+  assert.deepEqual(await listed(replica), []);
+  await close();
 });
 
 test('a change of the quarantine while an update is learned loses neither', async () => {

@@ -106,14 +106,25 @@ export async function editQuarantine(
   }
 }
 
-/** Holds the hubs that a check has flagged, as far as they are there and nobody has decided about them. */
+/** Of the items, and in all: the most hubs that wait for a decision. As many as one call can decide. */
+const HUBS_SHARE = 0.01;
+const HUBS_MAX = 10_000;
+
+/**
+ * Holds the hubs that a check has flagged, as far as they are there, nobody has decided about them, and there is room: honest items can be
+ * hubs by the hundreds, for example those of a class that is new, and a quarantine must not silence them all.
+ * @param flagged item ids, those first that shall be held first
+ */
 export function withHubs(
   { index, head: { quarantine }, quarantined }: Learned,
   flagged: readonly Uint8Array[],
 ): readonly Quarantined[] | undefined {
+  const undecided = quarantine.filter(({ reason, retired }) => reason === 'hub' && !retired).length;
+  const room = Math.max(0, Math.min(HUBS_MAX, Math.ceil(HUBS_SHARE * index.live)) - undecided);
   const fresh = flagged
     .map((itemId) => index.entry(itemId))
     .filter((entry) => entry.kind === 'live' && !quarantined.has(entry.index))
+    .slice(0, room)
     .map(({ index: position }): Quarantined => ({ position, reason: 'hub', retired: false }));
   if (fresh.length === 0) return undefined;
   return [...quarantine, ...fresh].sort((a, b) => a.position - b.position);

@@ -6,6 +6,8 @@ import { HASHING_SERVICE } from '../errors.ts';
 
 export interface CheckAggregate {
   readonly spec: hashing.HashCheckSpec | undefined;
+  /** The platform asked, and not an auditor: it may change who answers. */
+  readonly byPlatform: boolean;
   readonly completed: events.HashCheckCompleted | undefined;
   readonly failure: { readonly code: string; readonly message: string } | undefined;
   /** Time of the last event, milliseconds since 1970. */
@@ -17,6 +19,7 @@ export const hashCheck = defineAggregate({
   events: [EVENT.hashCheckRequested, EVENT.hashCheckCompleted, EVENT.hashCheckFailed],
   initial: (): CheckAggregate => ({
     spec: undefined,
+    byPlatform: false,
     completed: undefined,
     failure: undefined,
     changedMs: 0,
@@ -25,7 +28,7 @@ export const hashCheck = defineAggregate({
     const changedMs = event.timeMs;
     switch (event.type) {
       case 'hash.check.requested':
-        return { ...state, changedMs, spec: event.data.spec };
+        return { ...state, changedMs, spec: event.data.spec, byPlatform: event.data.byPlatform };
       case 'hash.check.completed':
         return { ...state, changedMs, completed: event.data };
       case 'hash.check.failed':
@@ -39,16 +42,21 @@ export const isSettled = ({ completed, failure }: CheckAggregate): boolean =>
 
 const bytesOf = (spec: hashing.HashCheckSpec): Uint8Array => hashing.HashCheckSpec.encode(spec).finish();
 
-/** @throws LETHE-4230 the check exists with another specification */
+/**
+ * A check that an auditor asked for stays an auditor's: the platform, which would take its quarantine for granted, is refused.
+ * @throws LETHE-4230 the check exists with another specification, or an auditor has asked for it
+ */
 export function requestCheck(
   state: CheckAggregate,
   name: string,
   spec: hashing.HashCheckSpec,
+  byPlatform: boolean,
   eventId: string | undefined,
 ) {
-  if (!state.spec) return [newEvent(EVENT.hashCheckRequested, { check: name, spec }, eventId)];
-  if (equalBytes(bytesOf(state.spec), bytesOf(spec))) return [];
-  throw HASHING_SERVICE.CHECK_EXISTS('the check exists with another specification', {
-    details: { check: name },
-  });
+  const exists = (why: string) =>
+    HASHING_SERVICE.CHECK_EXISTS(`the check exists: ${why}`, { details: { check: name } });
+  if (!state.spec) return [newEvent(EVENT.hashCheckRequested, { check: name, spec, byPlatform }, eventId)];
+  if (!equalBytes(bytesOf(state.spec), bytesOf(spec))) throw exists('with another specification');
+  if (byPlatform && !state.byPlatform) throw exists('an auditor has asked for it');
+  return [];
 }

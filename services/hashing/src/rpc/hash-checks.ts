@@ -1,5 +1,5 @@
 import { checkId, common, hashing, parseName, resourceName, tenantOf } from '@lethe/contracts';
-import type { Partially } from '@lethe/rpc';
+import type { Identity, Partially } from '@lethe/rpc';
 import { datasetOfRoot, watch } from '@lethe/service';
 import { decodeIds, isKind, partOf } from '../checks.ts';
 import { excludedOf, functionAddress, type HashingContext, servingOf } from '../context.ts';
@@ -9,10 +9,14 @@ import { requestEventId } from './request-event-id.ts';
 
 const invalid = (why: string, field: string) => HASHING_SERVICE.REQUEST_INVALID(why, { details: { field } });
 
-/** Asks for a check; again with the same specification it changes nothing. @throws LETHE-4201, LETHE-4203, LETHE-4207, LETHE-4230 */
+/**
+ * Asks for a check; again with the same specification it changes nothing. What an auditor's check flags is never held.
+ * @throws LETHE-4201, LETHE-4203, LETHE-4207, LETHE-4230
+ */
 export async function createHashCheck(
   context: HashingContext,
   request: hashing.CreateHashCheckRequest,
+  { role }: Identity,
 ): Promise<Partially<hashing.HashCheck>> {
   const [tenant] = parseName('tenant', request.parent);
   const id = checkId(request.checkId, 'check_id');
@@ -21,7 +25,9 @@ export async function createHashCheck(
   await checkSpec(context, tenant, spec);
   const name = resourceName('hashCheck', tenant, id);
   const eventId = requestEventId(name, request.requestId);
-  await context.checks.aggregates.propose(tenant, id, (state) => requestCheck(state, name, spec, eventId));
+  await context.checks.aggregates.propose(tenant, id, (state) =>
+    requestCheck(state, name, spec, role === 'platform', eventId),
+  );
   return await checkResource(context, name);
 }
 

@@ -159,7 +159,11 @@ export interface HashDrifted {
 /** hash.check.requested, on hash-check/{check} */
 export interface HashCheckRequested {
   check: string;
-  spec: HashCheckSpec | undefined;
+  spec:
+    | HashCheckSpec
+    | undefined;
+  /** The platform asked: what HUBS flags may be held. False in histories from before this field. */
+  byPlatform: boolean;
 }
 
 /** hash.check.completed, on hash-check/{check} */
@@ -1641,7 +1645,7 @@ export const HashDrifted: MessageFns<HashDrifted> = {
 };
 
 function createBaseHashCheckRequested(): HashCheckRequested {
-  return { check: "", spec: undefined };
+  return { check: "", spec: undefined, byPlatform: false };
 }
 
 export const HashCheckRequested: MessageFns<HashCheckRequested> = {
@@ -1651,6 +1655,9 @@ export const HashCheckRequested: MessageFns<HashCheckRequested> = {
     }
     if (message.spec !== undefined) {
       HashCheckSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.byPlatform !== false) {
+      writer.uint32(24).bool(message.byPlatform);
     }
     return writer;
   },
@@ -1684,6 +1691,14 @@ export const HashCheckRequested: MessageFns<HashCheckRequested> = {
             message.spec = HashCheckSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.byPlatform = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1705,6 +1720,7 @@ export const HashCheckRequested: MessageFns<HashCheckRequested> = {
     message.spec = (object.spec !== undefined && object.spec !== null)
       ? HashCheckSpec.fromPartial(object.spec)
       : undefined;
+    message.byPlatform = object.byPlatform ?? false;
     return message;
   },
 };

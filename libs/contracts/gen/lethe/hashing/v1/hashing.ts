@@ -316,7 +316,10 @@ export interface Quarantine {
    * the bits of its code. A new item is held if its margin is below all but this share of those of older items, by the same version.
    */
   marginShare: number;
-  /** Items that a HUBS check with an alarm has flagged are held too. */
+  /**
+   * Items that a HUBS check has flagged are held too, if the platform asked for the check: those that 0.001 of false alarms flags as well,
+   * undecided ones at most 1 % of the items and 10000.
+   */
   flaggedHubs: boolean;
 }
 
@@ -829,6 +832,8 @@ export interface HubsOutcome {
   /** Most probes that one item is among the k nearest of, in expectation over orders of ties. */
   referenceMost: number;
   judgedMost: number;
+  /** Flagged items that are in quarantine or retired once the check is complete; 0 if it may hold none. */
+  heldItems: bigint;
 }
 
 export interface UniquenessOutcome {
@@ -6132,6 +6137,7 @@ function createBaseHubsOutcome(): HubsOutcome {
     falseAlarms: 0,
     referenceMost: 0,
     judgedMost: 0,
+    heldItems: 0n,
   };
 }
 
@@ -6169,6 +6175,12 @@ export const HubsOutcome: MessageFns<HubsOutcome> = {
     }
     if (message.judgedMost !== 0) {
       writer.uint32(65).double(message.judgedMost);
+    }
+    if (message.heldItems !== 0n) {
+      if (BigInt.asUintN(64, message.heldItems) !== message.heldItems) {
+        throw new globalThis.Error("value provided for field message.heldItems of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.heldItems);
     }
     return writer;
   },
@@ -6250,6 +6262,14 @@ export const HubsOutcome: MessageFns<HubsOutcome> = {
             message.judgedMost = reader.double();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.heldItems = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6281,6 +6301,7 @@ export const HubsOutcome: MessageFns<HubsOutcome> = {
     message.falseAlarms = object.falseAlarms ?? 0;
     message.referenceMost = object.referenceMost ?? 0;
     message.judgedMost = object.judgedMost ?? 0;
+    message.heldItems = (object.heldItems !== undefined && object.heldItems !== null) ? BigInt(object.heldItems) : 0n;
     return message;
   },
 };
