@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { CodeTable, HASHING, laneBits, type Neighbour, SharedScan } from '@lethe/hashing';
 import { isError, seededRandom } from '@lethe/std';
 import { SearchPool } from './threads.ts';
@@ -170,10 +171,9 @@ test('threads do take part, and within a radius', async () => {
   for (let i = 0; i < SEARCHES; i++) {
     const queries = random.bytes(8 * 3);
     for (const radius of [8, 14, 17]) {
-      assert.deepEqual(
-        table.searchAll(queries, 1_000, { radius }),
-        alone.searchAll(queries, 1_000, { radius }),
-      );
+      const [several, one] = [table, alone].map((each) => each.searchAll(queries, 1_000, { radius }));
+      // The difference between long lists would take minutes to print.
+      assert.ok(isDeepStrictEqual(several, one));
       // 3: thread 1 has entered the job and finished it.
       if (Atomics.load(states, 17) === 3) tookPart++;
     }
