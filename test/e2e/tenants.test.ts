@@ -122,6 +122,15 @@ const CALLS: Readonly<Record<string, Call>> = {
     to.hashing.getInclusionProof({ ...functionOf(n), itemId: new Uint8Array(16) }),
   '/lethe.hashing.v1.HashingService/GetErasureProof': (to, n) =>
     to.hashing.getErasureProof({ ...functionOf(n), erasure: `${parentOf(n)}/erasureRequests/none` }),
+  '/lethe.hashing.v1.HashingService/ListNearDuplicates': (to, n) =>
+    to.hashing.listNearDuplicates(functionOf(n)),
+  '/lethe.hashing.v1.HashingService/ListQuarantine': (to, n) => to.hashing.listQuarantine(functionOf(n)),
+  '/lethe.hashing.v1.HashingService/ResolveQuarantine': (to, n) =>
+    to.hashing.resolveQuarantine({
+      ...functionOf(n),
+      itemIds: [new Uint8Array(16)],
+      resolution: hashing.ResolveQuarantineRequest_Resolution.RESOLUTION_RELEASE,
+    }),
   '/lethe.hashing.v1.HashingService/GetHashMetrics': (to, n) => to.hashing.getHashMetrics(functionOf(n)),
   '/lethe.hashing.v1.HashingService/CreateHashCheck': (to, n) =>
     to.hashing.createHashCheck({

@@ -437,9 +437,13 @@ export class CodeIndex {
     };
   }
 
-  /** All entries in the order of the ledger, from leaf `first`. The index must not change meanwhile. */
+  /** All entries in the order of the ledger, from leaf `first`. The index must not change meanwhile; if it is closed, the next step is refused. */
   *entries(first = 0): Generator<IndexEntry> {
-    for (let index = first; index < this.#size; index++) yield this.entryAt(index);
+    for (let index = first; ; index++) {
+      this.#refuseClosed();
+      if (index >= this.#size) return;
+      yield this.entryAt(index);
+    }
   }
 
   /** Live items of a person. @returns ids in the order of the ledger */

@@ -1,7 +1,7 @@
 /** The functions that this process serves: their aggregates, the newest version of each in memory, one change at a time. */
 import { EVENT, type events, resourceName } from '@lethe/contracts';
 import { AggregateStore, type Loaded, newEvent } from '@lethe/events';
-import { CodeIndex } from '@lethe/index';
+import { CodeIndex, INDEX, type IndexManifest, type SegmentStore } from '@lethe/index';
 import {
   type Directory,
   datasetOfRoot,
@@ -78,6 +78,17 @@ const STEPS = 2 ** 20;
 /** Orders the states of a function: by version, and within one by what changes no version. */
 const revisionOf = (promoted: events.HashFunctionPromoted | undefined): number =>
   (promoted?.version ?? 0) + ((promoted?.reencoding?.step ?? 0) + (promoted?.edits ?? 0)) / STEPS;
+
+/** Segments of a manifest that an index has in memory, by digest: what the store has lost, this process may still have. */
+const inMemory = (index: CodeIndex, { segments }: IndexManifest): Pick<SegmentStore, 'get'> => ({
+  get: async (reference) => {
+    const wanted = segments.find((ref) => ref.reference === reference)?.digest;
+    const number = index.manifest().segments.findIndex(({ digest }) => digest === wanted);
+    const segment = index.segments()[number];
+    if (!segment) throw INDEX.SEGMENT_MISSING('no segment in memory has this digest');
+    return segment.bytes.slice();
+  },
+});
 
 const editsOf = ({ edits }: events.HashFunctionPromoted) => (edits === undefined ? {} : { edits });
 
@@ -207,7 +218,7 @@ export class HashFunctions {
       }
       if (!state.current) return;
       try {
-        const learned = await this.version(address, state.current);
+        const learned = this.#cached(address, state.current) ?? (await this.open(address, state.current));
         this.#serve(address, learned, BigInt(version));
         this.onOpened?.(address, learned);
         return;
@@ -234,17 +245,24 @@ export class HashFunctions {
 
   /** Opens the version in memory from the store again: its memory is damaged. To be called in the function's turn. */
   async reopen(address: Address): Promise<void> {
-    const before = this.#serving.get(address.name)?.learned;
     this.#forget(address);
-    before?.retire(() => undefined);
     await this.refresh(address);
   }
 
-  /** Exactly the version that a fact names, for a change that starts from it. @throws LETHE-4209 */
-  async version(address: Address, promoted: events.HashFunctionPromoted): Promise<Learned> {
-    const cached = this.#serving.get(address.name)?.learned;
-    if (cached && promoted.state && cached.reference === referenceOf(promoted.state)) return cached;
-    return await this.open(address, promoted);
+  #cached({ name }: Address, { state }: events.HashFunctionPromoted): Learned | undefined {
+    const cached = this.#serving.get(name)?.learned;
+    return cached && state && cached.reference === referenceOf(state) ? cached : undefined;
+  }
+
+  /**
+   * Exactly the version that a fact names, for a change that starts from it: the one that serves, so that no second copy of it is in memory.
+   * @returns undefined if the function has a newer fact by now: load it again @throws LETHE-4209, LETHE-26xx
+   */
+  async version(address: Address, promoted: events.HashFunctionPromoted): Promise<Learned | undefined> {
+    const cached = this.#cached(address, promoted);
+    if (cached) return cached;
+    await this.refresh(address);
+    return this.#cached(address, promoted);
   }
 
   /** Reads a version from what it has stored and compares it with the digests in its fact. @throws LETHE-4209, LETHE-26xx */
@@ -259,24 +277,32 @@ export class HashFunctions {
     if (hex(sha256(bytes)) !== promoted.state.digest) throw damaged();
     const learned = await (formatOf(bytes) === FORMAT_V1
       ? openV1(this.state, tenant, bytes, referenceOf(promoted.state))
-      : this.#openHead(tenant, decodeHead(bytes), referenceOf(promoted.state)));
+      : this.#openHead({ tenant, name }, decodeHead(bytes), referenceOf(promoted.state)));
     const sound =
       learned.version === promoted.version &&
       learned.weightsDigest === promoted.weightsDigest &&
       learned.sumsDigest === promoted.sumsDigest &&
       equalBytes(learned.index.root(), promoted.ledgerRoot);
     if (sound) return learned;
+    learned.index.close();
     throw damaged();
   }
 
-  async #openHead(tenant: string, head: Head, reference: Reference): Promise<Learned> {
+  async #openHead(
+    { tenant, name }: Pick<Address, 'tenant' | 'name'>,
+    head: Head,
+    reference: Reference,
+  ): Promise<Learned> {
     const store = new PieceStore(this.state, tenant);
-    return new Learned(
-      head,
-      await CodeIndex.open(head.index, { store, random: this.#random, table: this.engine.table }),
-      store,
-      reference,
-    );
+    const serving = this.#serving.get(name)?.learned;
+    const release = serving?.hold();
+    try {
+      const copies = serving ? [inMemory(serving.index, head.index)] : [];
+      const options = { store, random: this.#random, table: this.engine.table, copies };
+      return new Learned(head, await CodeIndex.open(head.index, options), store, reference);
+    } finally {
+      release?.();
+    }
   }
 
   /** Changes of one function one after the other: an erasure waits for an update that runs, and the other way round. */
@@ -304,6 +330,7 @@ export class HashFunctions {
     prepare: (attempt: Attempt, base: Learned | undefined) => Promise<Prepared>,
   ): Promise<Learned | undefined> {
     const base = before.current && (await this.version(address, before.current));
+    if (before.current && !base) return undefined;
     // Another process's version may come to serve meanwhile, which would close the index that this change works on.
     const release = base?.hold();
     try {
@@ -350,6 +377,7 @@ export class HashFunctions {
         ...(next.version === before.current?.version && editsOf(before.current)),
         ...prepared.promotion,
       };
+      this.#refuseOtherWeights(address, before.current, promoted);
     } catch (error) {
       await this.#abandon(address, attempt, base);
       // Who was first has destroyed what this change was reading: no failure of this one.
@@ -386,6 +414,22 @@ export class HashFunctions {
     return next;
   }
 
+  /**
+   * A change within a version moves codes or says who answers: weights and sums that differ all the same are damaged in this process's memory.
+   * @throws LETHE-4209
+   */
+  #refuseOtherWeights(
+    { name }: Address,
+    before: events.HashFunctionPromoted | undefined,
+    next: events.HashFunctionPromoted,
+  ): void {
+    if (before?.version !== next.version) return;
+    if (before.weightsDigest === next.weightsDigest && before.sumsDigest === next.sumsDigest) return;
+    throw HASHING_SERVICE.STATE_DAMAGED('weights or sums in memory are not those that were promoted', {
+      details: { function: name, version: next.version },
+    });
+  }
+
   /** Destroys what earlier changes have left behind. @param learned the version of that fact, if there is one */
   async settle(
     { tenant, name }: Address,
@@ -418,11 +462,11 @@ export class HashFunctions {
     }
   }
 
-  /** The next look opens the function anew: an index with a change of unknown outcome answers nobody. */
+  /** The next look opens the function anew. The index, whose change may have become a fact, answers nobody and is overwritten. */
   #forget({ name }: Address): void {
-    const forgotten = this.#serving.get(name);
-    if (forgotten) this.engine.release(forgotten.learned.index);
+    const forgotten = this.#serving.get(name)?.learned;
     this.#serving.delete(name);
+    forgotten?.retire(() => this.engine.release(forgotten.index));
   }
 
   /** Destroys what the version before the current one has stored, in histories that have no journal. */

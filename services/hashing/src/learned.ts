@@ -24,6 +24,21 @@ export interface FoundItem extends Hit {
   readonly item: LiveItem;
 }
 
+/** Who works on an index: versions share one, so its holders are counted by index and not by version. */
+interface Use {
+  holders: number;
+  /** Called once the index is closed; undefined while it serves. */
+  closed: (() => void) | undefined;
+}
+
+const uses = new WeakMap<CodeIndex, Use>();
+
+function useOf(index: CodeIndex): Use {
+  const use = uses.get(index) ?? { holders: 0, closed: undefined };
+  uses.set(index, use);
+  return use;
+}
+
 export class Learned {
   readonly head: Head;
   readonly index: CodeIndex;
@@ -39,13 +54,12 @@ export class Learned {
   readonly quarantined: ReadonlySet<number>;
   #fingerprint: string | undefined;
   #behaviour: string | undefined;
-  #users = 0;
-  /** Called once the index is closed; undefined while this version serves. */
-  #closed: (() => void) | undefined;
+  readonly #use: Use;
 
   constructor(head: Head, index: CodeIndex, store: PieceStore, reference: Reference) {
     this.head = head;
     this.index = index;
+    this.#use = useOf(index);
     this.store = store;
     this.reference = reference;
     this.spec = decodeSpec(head.datasetSpec);
@@ -121,23 +135,25 @@ export class Learned {
 
   /** Keeps the index open over several breaths, until the returned function is called. */
   hold(): () => void {
-    this.#users++;
+    this.#use.holders++;
     return () => {
-      this.#users--;
+      this.#use.holders--;
       this.#closeIfDone();
     };
   }
 
   /** Overwrites the index in memory, at once or when the last holder has let go: another one serves. @param closed called then */
   retire(closed: () => void): void {
-    this.#closed = closed;
+    this.#use.closed = closed;
     this.#closeIfDone();
   }
 
   #closeIfDone(): void {
-    if (!this.#closed || this.#users > 0) return;
+    const { closed, holders } = this.#use;
+    if (!closed || holders > 0) return;
+    this.#use.closed = undefined;
     this.index.close();
-    this.#closed();
+    closed();
   }
 
   /** @throws LETHE-23xx the payload is not one of this dataset */

@@ -149,15 +149,6 @@ async function codesOf(
   return codes;
 }
 
-/** Rows of all pieces, in their order. The mask of contained persons is the caller's. @throws LETHE-4209, LETHE-26xx */
-export async function* duplicatesOf(
-  store: PieceStore,
-  pieces: readonly PieceRef[],
-): AsyncGenerator<Duplicate> {
-  for (const { reference, digest } of pieces)
-    yield* decodeDuplicates(await store.verified(reference, digest));
-}
-
 async function storePiece(attempt: Attempt, rows: readonly Duplicate[]): Promise<PieceRef> {
   const bytes = encodeDuplicates(rows);
   const [piece] = await attempt.put('duplicates', [bytes]);

@@ -81,7 +81,9 @@ export async function editQuarantine(
         details: { function: address.name },
       });
     }
-    const quarantine = edit(await functions.version(address, current));
+    const learned = await functions.version(address, current);
+    if (!learned) continue;
+    const quarantine = edit(learned);
     if (quarantine === undefined) return;
     const edits = (current.edits ?? 0) + 1;
     const eventId = effectId(

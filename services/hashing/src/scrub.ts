@@ -15,7 +15,7 @@ import { counter, type Measure } from '@lethe/telemetry';
 import { storeBlock } from './consumers/erasure.ts';
 import type { HashingContext } from './context.ts';
 import { encodeBlock, type FeatureBlock } from './domain/blocks.ts';
-import type { BlockRef, Part } from './domain/head.ts';
+import { type BlockRef, type Part, sumsDigestOf, weightsDigestOf } from './domain/head.ts';
 import { HASHING_SERVICE } from './errors.ts';
 import type { Address, Existing, Prepared } from './functions.ts';
 import { breathe } from './learn.ts';
@@ -39,6 +39,8 @@ export interface Damage {
   readonly segments: readonly number[];
   /** Segments whose bytes in memory are not those of the manifest. */
   readonly memory: readonly number[];
+  /** Weights or sums in memory are not those that were promoted. */
+  readonly weights: boolean;
   /** By modality number: places among the part's blocks. */
   readonly blocks: readonly (readonly number[])[];
   /** Modality numbers. */
@@ -103,8 +105,10 @@ async function lookAt(
   for (const { reference, digest } of head.duplicates)
     if (await isLost(() => store.verified(reference, digest))) duplicates++;
   const { damagedInStore, damagedInMemory } = await index.scrub();
+  const { weightsDigest, sumsDigest } = learned;
+  const weights = weightsDigestOf(head.parts) !== weightsDigest || sumsDigestOf(head.parts) !== sumsDigest;
   return {
-    head: lostHead,
+    ...{ head: lostHead, weights },
     ...{ segments: damagedInStore, memory: damagedInMemory, blocks, samples, duplicates },
   };
 }
@@ -146,7 +150,7 @@ export async function scrub(
   const { current: now } = await functions.load(address);
   if (now?.state?.object !== state.object) return undefined;
   const damaged = countsOf(damage);
-  if (damage.memory.length > 0) await reopen(context, address, damage);
+  if (damage.memory.length > 0 || damage.weights) await reopen(context, address, damage);
   if (sumOf(damaged) === 0) return { damaged, mended: NOTHING };
   logger.warn('stored pieces of a function are damaged or gone', { function: address.name, ...damaged });
   count(damagedTotal, damaged);
@@ -156,14 +160,14 @@ export async function scrub(
   return { damaged, mended };
 }
 
-/** Segments that are damaged in memory come from the store, unless they are damaged there as well: then nobody has them. */
+/** What is damaged in memory comes from the store, unless something is damaged there as well that only this memory may have. */
 async function reopen(
   { functions, logger }: HashingContext,
   address: Address,
   damage: Damage,
 ): Promise<void> {
-  const details = { function: address.name, segments: damage.memory.length };
-  logger.error('segments in the memory of this process are damaged', details);
+  const details = { function: address.name, segments: damage.memory.length, weights: damage.weights };
+  logger.error('segments or weights in the memory of this process are damaged', details);
   if (damage.segments.length === 0 && !damage.head)
     await functions.inTurn(address, () => functions.reopen(address));
 }

@@ -106,9 +106,14 @@ async function eraseFrom(
       await reencode(context, address, before, done);
       continue;
     }
-    if (done) return await finished(context, address, before, done);
+    if (done) {
+      const outcome = await finished(context, address, before, done);
+      if (outcome) return outcome;
+      continue;
+    }
     if (!before.current) return untouched(address, NO_VERSION, 'no version was ever learned');
     const serving = await functions.version(address, before.current);
+    if (!serving) continue;
     const aliases = [...new Set([...started.subjects, ...started.cohort])];
     if (!aliases.some((alias) => serving.index.itemsOf(alias).length > 0)) {
       return untouched(address, digestsOf(serving), 'no record of the batch was learned');
@@ -118,16 +123,20 @@ async function eraseFrom(
   }
 }
 
-/** Everything that a crash may have left is gone, and the memory of the index holds nothing of the erased: what the claims say. */
+/**
+ * Everything that a crash may have left is gone, and the memory of the index holds nothing of the erased: what the claims say.
+ * @returns undefined if the function has changed since `before` was read
+ */
 async function finished(
   { functions, checks }: HashingContext,
   address: Address,
   before: Existing,
   done: events.HashFunctionPromoted,
-): Promise<Outcome> {
+): Promise<Outcome | undefined> {
   const { tenant } = address;
   assert(before.current, 'an erasure has made a version');
   const learned = await functions.version(address, before.current);
+  if (!learned) return undefined;
   // Also a check that began on the version with the person while this erasure ran.
   await checks.forget(address, functions.sealed);
   await functions.settle(address, before.current, learned);

@@ -26,8 +26,8 @@ export interface HashFunctionAggregate {
   readonly current: events.HashFunctionPromoted | undefined;
   /** The newest version that learned something, which `current` is unless an erasure came after it. */
   readonly lastLearned: events.HashFunctionPromoted | undefined;
-  /** What the gates said of the versions that serve or have served, oldest first. */
-  readonly gates: readonly hashing.GateReport[];
+  /** What the gates said of the versions that serve or have served, oldest first; undefined before the first that said something. */
+  readonly gates: readonly hashing.GateReport[] | undefined;
   /** State of the version before the current one: to be destroyed, if a crash has not left it. */
   readonly superseded: events.ArtefactRef | undefined;
   /** Versions that erasures made, by the erasure's name. */
@@ -52,7 +52,7 @@ export const hashFunction = defineAggregate({
     held: undefined,
     current: undefined,
     lastLearned: undefined,
-    gates: [],
+    gates: undefined,
     superseded: undefined,
     erasures: {},
     failure: undefined,
@@ -89,7 +89,7 @@ export const hashFunction = defineAggregate({
           return { ...promoted, erasures: { ...state.erasures, [current.erasure]: current } };
         // A step that moves codes, or a change of the quarantine, has learned nothing.
         if (current.version === state.current?.version) return promoted;
-        const gates = current.gate ? [...state.gates, current.gate] : state.gates;
+        const gates = current.gate ? [...(state.gates ?? []), current.gate] : state.gates;
         return { ...promoted, gates, pending: undefined, held: undefined, lastLearned: current };
       }
     }

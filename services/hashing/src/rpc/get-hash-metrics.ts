@@ -11,7 +11,7 @@ export async function getHashMetrics(
   { name }: hashing.GetHashMetricsRequest,
 ): Promise<Partially<hashing.HashMetrics>> {
   const address = functionAddress(name);
-  const { gates } = await functions.load(address);
+  const { gates = [] } = await functions.load(address);
   const { state } = await watches.load(address.tenant, address.id);
   return {
     name,

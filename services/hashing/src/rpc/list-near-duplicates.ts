@@ -1,7 +1,10 @@
 import type { hashing } from '@lethe/contracts';
 import type { Partially } from '@lethe/rpc';
-import { excludedOf, type HashingContext, servingOf } from '../context.ts';
-import { duplicatesOf } from '../near-duplicates.ts';
+import { excludedOf, functionAddress, type HashingContext, servingOf } from '../context.ts';
+import { decodeDuplicates } from '../domain/duplicates.ts';
+import type { Learned } from '../learned.ts';
+import { isLoss } from '../rebuild.ts';
+import { referenceOf } from '../sealed-state.ts';
 
 /** What the filter has left out, in the order in which it came; without persons who are contained. */
 export async function* listNearDuplicates(
@@ -9,10 +12,10 @@ export async function* listNearDuplicates(
   { name }: hashing.ListNearDuplicatesRequest,
   signal: AbortSignal,
 ): AsyncGenerator<Partially<hashing.NearDuplicate>> {
-  const { learned } = await servingOf(context, name);
+  const { learned, pieces } = await piecesOf(context, name);
   const release = learned.hold();
   try {
-    for await (const row of duplicatesOf(learned.store, learned.head.duplicates)) {
+    for (const row of pieces.flatMap((piece) => decodeDuplicates(piece))) {
       if (signal.aborted) return;
       const { original, position, distance, modality } = row;
       const entry = learned.index.entry(original);
@@ -26,5 +29,33 @@ export async function* listNearDuplicates(
     }
   } finally {
     release();
+  }
+}
+
+/**
+ * All pieces, before the first row is sent: an erasure on another replica destroys those that it replaces, and this one may not have
+ * followed yet. @throws LETHE-4209, LETHE-26xx a piece of the newest version is damaged or gone
+ */
+async function piecesOf(
+  context: HashingContext,
+  name: string,
+): Promise<{ readonly learned: Learned; readonly pieces: readonly Uint8Array[] }> {
+  for (;;) {
+    const { learned } = await servingOf(context, name);
+    const release = learned.hold();
+    try {
+      const pieces: Uint8Array[] = [];
+      for (const { reference, digest } of learned.head.duplicates)
+        pieces.push(await learned.store.verified(reference, digest));
+      return { learned, pieces };
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      const address = functionAddress(name);
+      const { current } = await context.functions.load(address);
+      if (current?.state && learned.reference === referenceOf(current.state)) throw error;
+      await context.functions.refresh(address);
+    } finally {
+      release();
+    }
   }
 }
