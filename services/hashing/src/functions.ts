@@ -305,6 +305,11 @@ export class HashFunctions {
     }
   }
 
+  /** True while a change of the function runs. */
+  isChanging({ name }: Address): boolean {
+    return this.#turns.has(name);
+  }
+
   /** Changes of one function one after the other: an erasure waits for an update that runs, and the other way round. */
   async inTurn<T>({ name }: Address, work: () => Promise<T>): Promise<T> {
     const mine = (this.#turns.get(name) ?? Promise.resolve()).then(work, work);

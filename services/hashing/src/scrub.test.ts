@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { type DatasetSpec, decodePayload, encodePayload, encodeSpec } from '@lethe/datasets';
 import { EVENTS, ensurePlatformStreams, STREAMS } from '@lethe/events';
-import { LetheError, seededRandom } from '@lethe/std';
+import { LetheError, seededRandom, sleep } from '@lethe/std';
 import { erase } from './consumers/erasure.ts';
 import type { HashingContext } from './context.ts';
 import { decodeNeedles } from './domain/evidence.ts';
@@ -20,6 +20,7 @@ import {
 } from './fixture.ts';
 import { addressOf } from './functions.ts';
 import type { Learned } from './learned.ts';
+import { editQuarantine } from './quarantine.ts';
 import { isLoss } from './rebuild.ts';
 import { scrub } from './scrub.ts';
 
@@ -397,4 +398,33 @@ test('a service scrubs what it has opened, first after a time and then again and
   }
   await close();
   assert.deepEqual(await readsAll(world), before);
+});
+
+test('a scrub reads nothing while a change runs, and stops where its version was replaced', async () => {
+  const { context } = await learned();
+  const { functions } = context;
+  const { sealed } = functions;
+  const get = sealed.get.bind(sealed);
+  let reads = 0;
+  sealed.get = async (...args) => {
+    reads++;
+    return await get(...args);
+  };
+  for (const isReplaced of [false, true]) {
+    reads = 0;
+    const change = Promise.withResolvers<void>();
+    const changing = functions.inTurn(ADDRESS, async () => {
+      await change.promise;
+      if (isReplaced)
+        await editQuarantine(context, ADDRESS, () => [{ position: 1, reason: 'margin', retired: false }]);
+    });
+    const scrubbing = scrub(context, ADDRESS);
+    await sleep(150);
+    assert.equal(reads, 0);
+    change.resolve();
+    await changing;
+    const scrubbed = await scrubbing;
+    assert.deepEqual(scrubbed, isReplaced ? undefined : { damaged: NONE, mended: NONE });
+    assert.equal(reads > 0, !isReplaced);
+  }
 });

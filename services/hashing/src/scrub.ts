@@ -9,7 +9,6 @@
  */
 import { EVENT, type events } from '@lethe/contracts';
 import { effectId } from '@lethe/events';
-import type { SealedArtefacts } from '@lethe/service';
 import { assert, hex, sha256, sleep } from '@lethe/std';
 import { counter, type Measure } from '@lethe/telemetry';
 import { storeBlock } from './consumers/erasure.ts';
@@ -74,17 +73,32 @@ const NOTHING: PieceCounts = { heads: 0, segments: 0, blocks: 0, samples: 0, dup
 /** So many times as long as a block takes, a scrub rests after it: at full speed it would slow answers and changes down for seconds. */
 const REST = 9;
 
-/** Reads everything that a version has stored. Other errors of the store than loss pass through. */
+/** How long a scrub waits before it asks again whether a change is over. */
+const WAIT_MS = 50;
+
+/**
+ * Reads everything that a version has stored, while no change of the function runs: an erasure is not to wait for the disk.
+ * Other errors of the store than loss pass through.
+ * @returns undefined if a change has come in between, which may have destroyed what is still to be read
+ */
 async function lookAt(
-  sealed: SealedArtefacts,
-  tenant: string,
+  { functions }: HashingContext,
+  address: Address,
   learned: Learned,
   state: events.ArtefactRef,
   signal: AbortSignal | undefined,
-): Promise<Damage> {
+): Promise<Damage | undefined> {
   const { head, index, store } = learned;
+  const isReplaced = async (): Promise<boolean> => {
+    while (functions.isChanging(address)) {
+      await sleep(WAIT_MS);
+      signal?.throwIfAborted();
+    }
+    return functions.loaded(address)?.learned !== learned;
+  };
+  if (await isReplaced()) return undefined;
   const lostHead = await isLost(async () => {
-    const bytes = await sealed.get(tenant, state);
+    const bytes = await functions.sealed.get(address.tenant, state);
     if (hex(sha256(bytes)) !== state.digest)
       throw HASHING_SERVICE.STATE_DAMAGED('a stored head is another one');
   });
@@ -93,6 +107,7 @@ async function lookAt(
   for (const [number, part] of head.parts.entries()) {
     const lost: number[] = [];
     for (const [at, ref] of part.blocks.entries()) {
+      if (await isReplaced()) return undefined;
       const startMs = performance.now();
       if (!(await blockOrLoss(learned, ref))) lost.push(at);
       await sleep(REST * (performance.now() - startMs));
@@ -141,14 +156,9 @@ export async function scrub(
   if (!learned || !state || learned.store.isInMemory || learned.reference !== referenceOf(state))
     return undefined;
   const release = learned.hold();
-  let damage: Damage;
-  try {
-    damage = await lookAt(functions.sealed, address.tenant, learned, state, signal);
-  } finally {
-    release();
-  }
+  const damage = await lookAt(context, address, learned, state, signal).finally(release);
   const { current: now } = await functions.load(address);
-  if (now?.state?.object !== state.object) return undefined;
+  if (!damage || now?.state?.object !== state.object) return undefined;
   const damaged = countsOf(damage);
   if (damage.memory.length > 0 || damage.weights) await reopen(context, address, damage);
   if (sumOf(damaged) === 0) return { damaged, mended: NOTHING };
@@ -350,11 +360,13 @@ export class Keeper {
     const { signal } = this.#stop;
     const timer = setTimeout(() => {
       this.#run(async () => {
-        await scrub(this.#context, address, signal).catch((error: unknown) => {
-          if (signal.aborted) return;
-          this.#context.logger.warn('a scrub did not come to its end', { function: address.name, error });
+        const scrubbed = await scrub(this.#context, address, signal).catch((error: unknown) => {
+          if (!signal.aborted)
+            this.#context.logger.warn('a scrub did not come to its end', { function: address.name, error });
         });
-        if (!signal.aborted) this.#plan(address, this.#everyMs);
+        // What came to no end, for a change or for the store, is tried again soon.
+        if (!signal.aborted)
+          this.#plan(address, scrubbed ? this.#everyMs : Math.min(this.#afterMs, this.#everyMs));
       });
     }, inMs);
     timer.unref();
